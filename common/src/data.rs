@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::blob::Blob;
+use crate::measure::Measure;
 use crate::metric::Score;
 
 /// The kind of prediction.
@@ -30,6 +31,12 @@ impl Task {
             Self::Regression => "regression",
         }
     }
+
+    /// The measures of predictions of this kind, in the order in which they are shown.
+    pub fn measures(self) -> impl Iterator<Item = Measure> {
+        let has_classes = self == Self::Classification;
+        Measure::ALL.into_iter().filter(move |measure| measure.needs_classes() == has_classes)
+    }
 }
 
 /// Where the data is, how it is read, and how it is split.
@@ -54,6 +61,43 @@ pub struct DataSpec {
     /// Which rows of a table stay together or are given to a split.
     #[serde(default, skip_serializing_if = "SplitSpec::is_default")]
     pub split: SplitSpec,
+    /// How much each row counts.
+    #[serde(default, skip_serializing_if = "WeightSpec::is_default")]
+    pub weights: WeightSpec,
+}
+
+/// How much each row counts. Without weights, every row counts once.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct WeightSpec {
+    /// The weights of the classes, which count in the training loss only.
+    pub classes: Option<ClassWeights>,
+    /// A column with the weight of each row, which counts in every loss and measure. It is not an
+    /// input.
+    pub column: Option<String>,
+}
+
+impl WeightSpec {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// How much the rows of each class count in the training loss.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ClassWeights {
+    /// All classes together count the same: n / (K n_k) for class k of K, with n_k of the n rows of
+    /// the training split.
+    Balanced,
+    /// By the names of the classes, from 0 to [`MAX_ROW_WEIGHT`](crate::limits::MAX_ROW_WEIGHT).
+    /// Those that are not named have the weight 1.
+    Given(BTreeMap<String, f64>),
+}
+
+impl ClassWeights {
+    /// The name of [`ClassWeights::Balanced`] in files and on the wire.
+    pub const BALANCED: &str = "balanced";
 }
 
 /// How the rows and columns of a table are read. What is absent is detected.
@@ -235,6 +279,11 @@ pub struct DataNote {
     /// A sentence for the user, which names the columns and what to do.
     pub text: String,
 }
+
+/// The code of the note that all rows of the validation split have the same class.
+pub const ONE_CLASS: &str = "one_class";
+/// The code of the note that all rows of the validation split have the same number to predict.
+pub const ONE_VALUE: &str = "one_value";
 
 /// How much a note matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -48,6 +48,7 @@ pub mod hyper;
 pub mod ids;
 pub mod join;
 pub mod limits;
+pub mod measure;
 pub mod message;
 pub mod metric;
 pub mod numbers;

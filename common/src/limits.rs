@@ -27,6 +27,8 @@ pub const MAX_LAYERS: u32 = 64;
 pub const MAX_UNITS: u32 = 8_192;
 /// Most weights of one network. With gradients and two moments in f32 they take 4 GiB.
 pub const MAX_WEIGHTS: u64 = 1 << 28;
+/// Largest weight of a row, and of a class.
+pub const MAX_ROW_WEIGHT: u32 = 1_000_000_000;
 /// Most examples in one mini-batch.
 pub const MAX_BATCH_SIZE: u32 = 1_048_576;
 /// Longest name of a sweep or worker and longest request id, in characters.

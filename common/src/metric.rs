@@ -9,6 +9,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::error::Problem;
 use crate::ids::Name;
+use crate::measure::Measure;
 
 /// A number that is measured after every epoch.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -23,12 +24,16 @@ pub enum Metric {
     ValidationLoss,
     /// The share of the validation split that is classified correctly, with running statistics.
     ValidationAccuracy,
+    /// A measure of the predictions for the validation split, with running statistics. It is
+    /// computed only for a sweep whose objective it is. [`Measure::Accuracy`] is not one of these,
+    /// because [`Metric::ValidationAccuracy`] is the same.
+    Measure(Measure),
     /// A metric that an external client reports under this name.
     Named(Name),
 }
 
 impl Metric {
-    /// The metrics of networks, in the order in which they are shown.
+    /// The metrics that every network has, in the order in which they are shown.
     pub const ALL: [Self; 4] =
         [Self::TrainLoss, Self::TrainAccuracy, Self::ValidationLoss, Self::ValidationAccuracy];
 
@@ -39,18 +44,63 @@ impl Metric {
             Self::TrainAccuracy => "train_accuracy",
             Self::ValidationLoss => "validation_loss",
             Self::ValidationAccuracy => "validation_accuracy",
+            Self::Measure(measure) => measure.name(),
             Self::Named(name) => name.as_str(),
         }
     }
 
+    /// All metrics of networks, in the order in which errors list them.
+    pub fn of_networks() -> impl Iterator<Item = Self> {
+        let measures = Measure::ALL.into_iter().filter(|measure| *measure != Measure::Accuracy);
+        Self::ALL.into_iter().chain(measures.map(Self::Measure))
+    }
+
     /// The metric of networks called `name`.
     pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|m| m.name() == name)
+        Self::of_networks().find(|m| m.name() == name)
     }
 
     /// Whether only classification has this metric.
     pub const fn needs_classes(&self) -> bool {
-        matches!(self, Self::TrainAccuracy | Self::ValidationAccuracy)
+        match self {
+            Self::TrainAccuracy | Self::ValidationAccuracy => true,
+            Self::Measure(measure) => measure.needs_classes(),
+            Self::TrainLoss | Self::ValidationLoss | Self::Named(_) => false,
+        }
+    }
+
+    /// Whether only regression has this metric.
+    pub const fn needs_numbers(&self) -> bool {
+        match self {
+            Self::Measure(measure) => !measure.needs_classes(),
+            Self::TrainLoss
+            | Self::TrainAccuracy
+            | Self::ValidationLoss
+            | Self::ValidationAccuracy
+            | Self::Named(_) => false,
+        }
+    }
+
+    /// Whether larger values are better. An external client's metric does not say so.
+    pub const fn increases(&self) -> bool {
+        match self {
+            Self::TrainAccuracy | Self::ValidationAccuracy => true,
+            Self::Measure(measure) => measure.increases(),
+            Self::TrainLoss | Self::ValidationLoss | Self::Named(_) => false,
+        }
+    }
+
+    /// The measure that a network's predictions have to be judged by, in addition to their loss and
+    /// accuracy.
+    pub const fn measure(&self) -> Option<Measure> {
+        match self {
+            Self::Measure(measure) => Some(*measure),
+            Self::TrainLoss
+            | Self::TrainAccuracy
+            | Self::ValidationLoss
+            | Self::ValidationAccuracy
+            | Self::Named(_) => None,
+        }
     }
 }
 
@@ -68,6 +118,16 @@ impl TryFrom<String> for Metric {
     }
 }
 
+/// A measure with its value.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Measured {
+    /// What the value measures.
+    pub measure: Measure,
+    /// The value; NaN or infinite if it is undefined or the training diverged.
+    #[serde(serialize_with = "finite_or_text", deserialize_with = "number_or_text")]
+    pub value: f64,
+}
+
 /// Loss and accuracy over one split. The loss is the mean cross-entropy in nats, or for regression
 /// the mean squared error of the standardised target.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -77,6 +137,22 @@ pub struct Score {
     pub loss: f64,
     /// The share classified correctly, from 0 to 1; `None` for regression.
     pub accuracy: Option<f64>,
+    /// The measure that is the objective of the sweep; `None` if the objective is another metric,
+    /// and over training mini-batches.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub measured: Option<Measured>,
+}
+
+impl Score {
+    /// The value of `measure`; `None` if the score does not have it.
+    pub fn measure(&self, measure: Measure) -> Option<f64> {
+        self.measured.filter(|it| it.measure == measure).map(|it| it.value)
+    }
+
+    /// Whether the loss and the measure are finite.
+    pub fn is_finite(&self) -> bool {
+        self.loss.is_finite() && self.measured.is_none_or(|it| it.value.is_finite())
+    }
 }
 
 /// What one epoch of one trial measured.
@@ -98,13 +174,14 @@ impl EpochMetrics {
             Metric::TrainAccuracy => self.train.accuracy,
             Metric::ValidationLoss => Some(self.validation.loss),
             Metric::ValidationAccuracy => self.validation.accuracy,
+            Metric::Measure(measure) => self.validation.measure(*measure),
             Metric::Named(_) => None,
         }
     }
 
-    /// Whether both losses are finite. If one is not, the training has diverged.
+    /// Whether both losses and the measure are finite. If one is not, the training has diverged.
     pub fn is_finite(&self) -> bool {
-        self.train.loss.is_finite() && self.validation.loss.is_finite()
+        self.train.is_finite() && self.validation.is_finite()
     }
 }
 
@@ -240,7 +317,8 @@ mod tests {
     #[test]
     fn a_stored_score_is_read_back_whatever_its_value() {
         for loss in [0.1 + 0.2, f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
-            let text = serde_json::to_string(&Score { loss, accuracy: None }).unwrap();
+            let text =
+                serde_json::to_string(&Score { loss, accuracy: None, measured: None }).unwrap();
             let back: Score = serde_json::from_str(&text).unwrap();
             assert_eq!(back.loss.to_bits(), loss.to_bits(), "{text}");
         }
@@ -253,10 +331,16 @@ mod tests {
             metrics.into_iter().map(|(name, v)| (Name::parse("name", name).unwrap(), v)).collect();
         let network = EpochMetrics {
             epoch: 2,
-            train: Score { loss: 1.0, accuracy: None },
-            validation: Score { loss: 0.5, accuracy: Some(0.9) },
+            train: Score { loss: 1.0, accuracy: None, measured: None },
+            validation: Score { loss: 0.5, accuracy: Some(0.9), measured: None },
         };
-        for point in [Point::Named(NamedMetrics { epoch: 3, metrics }), Point::Network(network)] {
+        let measured = Some(Measured { measure: Measure::RocAuc, value: f64::INFINITY });
+        let judged =
+            EpochMetrics { validation: Score { measured, ..network.validation }, ..network };
+        assert_eq!(judged.get(&Metric::Measure(Measure::RocAuc)), Some(f64::INFINITY));
+        assert_eq!(judged.get(&Metric::Measure(Measure::PrAuc)), None);
+        let points = [network, judged].map(Point::Network).into_iter();
+        for point in points.chain([Point::Named(NamedMetrics { epoch: 3, metrics })]) {
             let text = serde_json::to_string(&point).unwrap();
             assert_eq!(serde_json::from_str::<Point>(&text).unwrap(), point, "{text}");
         }
@@ -264,7 +348,7 @@ mod tests {
 
     #[test]
     fn a_metric_is_stored_as_its_name() {
-        for name in ["validation_loss", "f1-score"] {
+        for name in ["validation_loss", "roc_auc", "accuracy", "f1-score"] {
             let metric = Metric::try_from(name.to_owned()).unwrap();
             assert_eq!(
                 (metric.name(), serde_json::to_value(&metric).unwrap()),

@@ -72,7 +72,7 @@ mod tests {
     use super::*;
 
     fn outbox(epochs: u32) -> Outbox {
-        let score = Score { loss: 1.0, accuracy: None };
+        let score = Score { loss: 1.0, accuracy: None, measured: None };
         let mut outbox = Outbox::default();
         for epoch in 1..=epochs {
             let metrics = EpochMetrics { epoch, train: score, validation: score };

@@ -279,7 +279,7 @@ fn score(held: Held, epoch: u32) -> v1::Score {
     bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     let high = u32::try_from(bits >> 32).unwrap_or(0);
     let accuracy = f64::from(high) / f64::from(u32::MAX);
-    v1::Score { loss: Some(1.0 - accuracy), accuracy: Some(accuracy) }
+    v1::Score { loss: Some(1.0 - accuracy), accuracy: Some(accuracy), measured: None }
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! What a model without inputs reaches, next to the winner.
 
-use caviar_common::metric::{Point, Score};
+use caviar_common::measure::Measure;
+use caviar_common::metric::{Measured, Point, Score};
 use caviar_common::numbers::{real, to_usize};
 use caviar_common::view::{SweepView, TrialView};
 
@@ -20,7 +21,8 @@ pub(super) fn row(sweep: &SweepView) -> Option<String> {
 ///
 /// An accuracy counts as better if it is above that of the baseline by more than its standard
 /// error, the root of p (1 - p) / rows, so that a few lucky rows do not count. For regression the
-/// losses are compared.
+/// losses are compared. If the objective is a measure, either suffices, and an area under the ROC
+/// curve above 0.5.
 pub(super) fn verdict(sweep: &SweepView, best: &TrialView) -> Option<String> {
     let baseline = sweep.data.baseline?;
     let Some(Point::Network(last)) = &best.last else { return None };
@@ -41,12 +43,16 @@ pub(super) fn verdict(sweep: &SweepView, best: &TrialView) -> Option<String> {
 }
 
 fn is_better(score: &Score, baseline: &Score, rows: u64) -> bool {
-    match (score.accuracy, baseline.accuracy) {
-        (Some(accuracy), Some(share)) => {
-            let error = (share * (1.0 - share) / real(to_usize(rows.max(1)))).sqrt();
-            accuracy > share + error
-        }
-        (Some(_) | None, _) => score.loss < baseline.loss,
+    let has_less_loss = score.loss < baseline.loss;
+    let is_more_accurate = score.accuracy.zip(baseline.accuracy).map(|(accuracy, share)| {
+        let error = (share * (1.0 - share) / real(to_usize(rows.max(1)))).sqrt();
+        accuracy > share + error
+    });
+    match (score.measured, is_more_accurate) {
+        (Some(Measured { measure: Measure::RocAuc, value }), _) => value > 0.5,
+        (Some(_), Some(is_more_accurate)) => is_more_accurate || has_less_loss,
+        (None, Some(is_more_accurate)) => is_more_accurate,
+        (_, None) => has_less_loss,
     }
 }
 
@@ -56,7 +62,7 @@ mod tests {
 
     #[test]
     fn an_accuracy_is_better_if_it_is_above_the_noise() {
-        let score = |accuracy, loss| Score { accuracy, loss };
+        let score = |accuracy, loss| Score { accuracy, loss, measured: None };
         let baseline = score(Some(0.5), 0.7);
         assert!(is_better(&score(Some(0.56), 0.9), &baseline, 100));
         assert!(!is_better(&score(Some(0.55), 0.1), &baseline, 100), "one standard error is 0.05");

@@ -8,6 +8,7 @@ use std::io::{self, Write};
 
 use caviar_common::data::DataSummary;
 use caviar_common::ids::{Name, TrialNumber};
+use caviar_common::measure::Measure;
 use caviar_common::metric::{Metric, Point};
 use caviar_common::spec::SweepSpec;
 use caviar_common::view::{ResizeView, RoundView, SweepView, TestView, TrialView};
@@ -40,6 +41,7 @@ impl<'a, W: Write> Csv<'a, W> {
             "test_accuracy",
         ];
         let metrics = metrics(sweep);
+        let test_measure = measure(sweep).map(|measure| format!("test_{}", measure.name()));
         let last = [
             "seconds",
             "worker",
@@ -50,7 +52,8 @@ impl<'a, W: Write> Csv<'a, W> {
             "retrained_epochs",
         ];
         let mut writer = csv::Writer::from_writer(out);
-        let before = first.iter().copied().chain(parameters.iter().copied()).chain(["epoch"]);
+        let before = first.iter().copied().chain(test_measure.as_deref());
+        let before = before.chain(parameters.iter().copied()).chain(["epoch"]);
         writer
             .write_record(before.chain(metrics.iter().map(Metric::name)).chain(last))
             .map_err(output_error)?;
@@ -79,6 +82,10 @@ impl<'a, W: Write> Csv<'a, W> {
             optional(test.map(|t| t.loss)),
             optional(test.and_then(|t| t.accuracy)),
         ]);
+        cells.extend(
+            measure(self.sweep)
+                .map(|measure| optional(test.and_then(|test| test.measure(measure)))),
+        );
         cells.extend(values(trial, &self.parameters));
         cells.push(epoch.map_or_else(String::new, |epoch| epoch.epoch().to_string()));
         cells.extend(
@@ -95,6 +102,11 @@ impl<'a, W: Write> Csv<'a, W> {
     pub(crate) fn finish(mut self) -> io::Result<()> {
         self.writer.flush()
     }
+}
+
+/// The measure that is the objective of a sweep of networks; `None` if it is another metric.
+fn measure(sweep: &SweepView) -> Option<Measure> {
+    sweep.spec.objective.metric.measure().filter(|_| !sweep.spec.data.is_external())
 }
 
 #[derive(Serialize)]

@@ -1,7 +1,7 @@
 //! A sweep as a sweep file.
 
 use caviar_common::assignment::{Assignment, Value};
-use caviar_common::data::DataSpec;
+use caviar_common::data::{ClassWeights, DataSpec};
 use caviar_common::ids::TrialNumber;
 use caviar_common::space::{Domain, Holds, Parameter, Space};
 use caviar_common::spec::{Order, Parallelism, SearchSpec, StoppingRule, Strategy, SweepSpec};
@@ -107,6 +107,15 @@ fn data(data: &DataSpec) -> Table {
     let types = table.types.iter().map(|(column, kind)| (column.clone(), kind.name().into()));
     let types: Table = types.collect();
     put_some(&mut section, "types", (!types.is_empty()).then_some(types));
+    match &data.weights.classes {
+        Some(ClassWeights::Balanced) => put(&mut section, "class_weights", ClassWeights::BALANCED),
+        Some(ClassWeights::Given(weights)) => {
+            let weights = weights.iter().map(|(name, weight)| (name.clone(), (*weight).into()));
+            put(&mut section, "class_weights", weights.collect::<Table>());
+        }
+        None => {}
+    }
+    put_some(&mut section, "weight", data.weights.column.as_deref());
     section
 }
 
@@ -200,7 +209,10 @@ mod tests {
                      schedule = { choices = [\"constant\", \"cosine\"] }\n\
                      learning_rate_decay = { low = 0.1, high = 0.5, \
                      when = { schedule = [\"cosine\"] } }\n";
-        for file in [samples::FILE.to_owned(), format!("{table}{rest}")] {
+        let weights = "name = \"w\"\n[data]\nsource = \"a.csv\"\nlabel = \"y\"\nweight = \"n\"\n\
+                       class_weights = { \"a b\" = 2.5, c = 1 }\n[search]\ntrials = 3\n\
+                       [objective]\nmetric = \"pr_auc\"\n";
+        for file in [samples::FILE.to_owned(), format!("{table}{rest}"), weights.to_owned()] {
             let spec = parse(&file).unwrap().spec;
             let again =
                 parse(&text(&spec)).unwrap_or_else(|error| panic!("{error}\n{}", text(&spec)));

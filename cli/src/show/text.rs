@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use caviar_common::assignment::Value;
 use caviar_common::data::DataSummary;
-use caviar_common::metric::{Metric, Score};
+use caviar_common::metric::{Measured, Metric, Score};
 use caviar_common::reason::{Extent, SearchBox};
 use caviar_common::spec::SweepSpec;
 use caviar_common::view::TrialView;
@@ -55,12 +55,15 @@ pub(crate) fn metric(metric: &Metric, value: f64) -> String {
     if metric.needs_classes() { format!("{value:.4}") } else { number(value) }
 }
 
-/// A score: the accuracy, which only a classification has, and the loss.
+/// A score: the measure that is the objective, if there is one, the accuracy, which only a
+/// classification has, and the loss.
 pub(crate) fn score(score: &Score) -> String {
-    match score.accuracy {
-        Some(accuracy) => format!("accuracy {accuracy:.4}, loss {}", number(score.loss)),
-        None => format!("loss {}", number(score.loss)),
-    }
+    let measured = score.measured.map(|Measured { measure, value }| {
+        format!("{} {}", measure.name(), metric(&Metric::Measure(measure), value))
+    });
+    let accuracy = score.accuracy.map(|accuracy| format!("accuracy {accuracy:.4}"));
+    let loss = Some(format!("loss {}", number(score.loss)));
+    [measured, accuracy, loss].into_iter().flatten().collect::<Vec<_>>().join(", ")
 }
 
 /// The range of `parameter` in a box, or an empty text if the box has no such side.

@@ -19,11 +19,14 @@ pub(super) fn parameters(sweep: &SweepView) -> Vec<&str> {
     sweep.spec.space.parameters().iter().map(|p| p.name.as_str()).collect()
 }
 
-/// The metrics that have a column. A sweep of networks has all of theirs; an external sweep has its
+/// The metrics that have a column. A sweep of networks has all of theirs, the last of them the
+/// measure that is its objective if it is one; an external sweep has its
 /// objective and whatever else its best trial reported.
 pub(super) fn metrics(sweep: &SweepView) -> Vec<Metric> {
     if !sweep.spec.data.is_external() {
-        return Metric::ALL.to_vec();
+        let objective = &sweep.spec.objective.metric;
+        let measure = objective.measure().map(Metric::Measure);
+        return Metric::ALL.into_iter().chain(measure).collect();
     }
     let objective = &sweep.spec.objective.metric;
     let last = sweep.best.as_ref().and_then(|best| best.last.as_ref());

@@ -6,7 +6,7 @@
 //!
 //! ```text
 //! byte 0   "CAVIARBK"           magic
-//!      8   version              u32, 2
+//!      8   version              u32, 2, or 3 if rows have weights
 //!     12   length of the schema u32
 //!     16   length of the file   u64
 //!     24   0                    u64, reserved
@@ -42,10 +42,13 @@ use crate::limits::{
 };
 use crate::map::Bytes;
 use crate::pixels::Pixels;
-use crate::table::{Column, GIVEN_POOL, GIVEN_TEST, GIVEN_VALIDATION, Roles};
+use crate::table::{Column, GIVEN_POOL, GIVEN_TEST, GIVEN_VALIDATION, Roles, is_weight};
 
 const MAGIC: &[u8; 8] = b"CAVIARBK";
+/// The version of blocks without weights, which earlier builds read too.
 const VERSION: u32 = 2;
+/// The version of blocks with the weights of rows.
+const WEIGHTED_VERSION: u32 = 3;
 /// Bytes before the schema.
 const HEAD_BYTES: usize = 32;
 /// Longest schema, in bytes. The names of the most classes, each of the greatest length, fit.
@@ -96,6 +99,8 @@ struct RolesSchema {
     time: Option<Pack>,
     given: Option<Pack>,
     seasonal: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    weight: Option<Pack>,
 }
 
 impl RolesSchema {
@@ -104,7 +109,7 @@ impl RolesSchema {
     }
 
     fn row_bytes(&self) -> usize {
-        let packs = [self.group, self.time, self.given].into_iter().flatten();
+        let packs = [self.group, self.time, self.given, self.weight].into_iter().flatten();
         packs.map(|pack| pack.width.bytes()).sum()
     }
 }
@@ -137,6 +142,7 @@ impl<'a> BlockSource<'a> {
     /// The schema is too long.
     pub fn new(dataset: &'a Dataset) -> Result<Self, BlockError> {
         let schema = Schema::of(dataset);
+        let version = if schema.roles.weight.is_some() { WEIGHTED_VERSION } else { VERSION };
         let schema = serde_json::to_vec(&schema)
             .map_err(|error| BlockError::Schema { what: error.to_string() })?;
         let schema_bytes = u32::try_from(schema.len()).ok();
@@ -152,7 +158,7 @@ impl<'a> BlockSource<'a> {
         let bytes = HEAD_BYTES + schema.len() + after_schema;
         let mut head = Vec::with_capacity(HEAD_BYTES + schema.len());
         head.extend_from_slice(MAGIC);
-        head.extend_from_slice(&VERSION.to_le_bytes());
+        head.extend_from_slice(&version.to_le_bytes());
         head.extend_from_slice(&schema_bytes.to_le_bytes());
         head.extend_from_slice(&to_u64(bytes).to_le_bytes());
         head.extend_from_slice(&0u64.to_le_bytes());
@@ -251,10 +257,11 @@ impl Schema {
                 form: dataset.label_form(),
             },
             roles: {
-                let Roles { group, time, given, seasonal } = dataset.roles();
+                let Roles { group, time, given, seasonal, weight } = dataset.roles();
                 let pack = |cells: &Option<Cells>| cells.as_ref().map(Cells::packing);
                 let (group, time, given) = (pack(group), pack(time), pack(given));
-                RolesSchema { group, time, given, seasonal: seasonal.clone() }
+                let (seasonal, weight) = (seasonal.clone(), pack(weight));
+                RolesSchema { group, time, given, seasonal, weight }
             },
             notes: dataset.notes().to_vec(),
         }
@@ -345,7 +352,7 @@ impl Layout {
         if magic != *MAGIC {
             return Err(BlockError::NotABlock);
         }
-        if version != VERSION {
+        if ![VERSION, WEIGHTED_VERSION].contains(&version) {
             return Err(BlockError::Version { found: version });
         }
         let expected = u64::from(high) << 32 | u64::from(low);
@@ -442,7 +449,7 @@ fn inputs(
     }
 }
 
-/// The columns that decide splits, from byte `start` of a block on.
+/// The columns that are not inputs, from byte `start` of a block on.
 fn roles(
     schema: RolesSchema,
     rows: usize,
@@ -457,16 +464,22 @@ fn roles(
         Some(Cells::from_section(pack, Section::Block { block: block.clone(), range }))
     };
     let (group, time, given) = (cells(schema.group), cells(schema.time), cells(schema.given));
+    let weight = cells(schema.weight);
     let all = |cells: &Option<Cells>, is_legal: fn(f64) -> bool| {
         cells.iter().flat_map(Cells::iter).all(is_legal)
     };
     let is_group = |code: f64| code.is_nan() || code >= 0.0 && code.fract() == 0.0;
     let is_given = |part: f64| [GIVEN_POOL, GIVEN_VALIDATION, GIVEN_TEST].contains(&part);
-    if all(&group, is_group) && all(&time, |time| time.abs() <= MAX_NUMBER) && all(&given, is_given)
-    {
-        Ok(Roles { group, time, given, seasonal: schema.seasonal })
+    let are_legal = all(&group, is_group)
+        && all(&time, |time| time.abs() <= MAX_NUMBER)
+        && all(&given, is_given)
+        && all(&weight, is_weight);
+    if are_legal {
+        Ok(Roles { group, time, given, seasonal: schema.seasonal, weight })
     } else {
-        Err(BlockError::Number { what: "a group, a time or the file of a row is wrong" })
+        Err(BlockError::Number {
+            what: "a group, a time, the file or the weight of a row is wrong",
+        })
     }
 }
 

@@ -3,6 +3,7 @@
 use std::io;
 
 use caviar_common::error::ErrorClass;
+use caviar_common::limits::MAX_ROW_WEIGHT;
 use caviar_common::text::shortened;
 
 use crate::fault::{BadCell, plural};
@@ -11,8 +12,8 @@ use crate::limits::{MAX_FEATURES, MAX_RECORD_BYTES, MAX_VALUES, MIN_ROWS};
 use crate::schema_error::SchemaError;
 
 pub(crate) use crate::fields::{
-    COLUMNS, DELIMITER, FOLDS, GROUP, HEADER, IGNORE, LABEL, LABELS, MISSING, SOURCE, TEST,
-    TEST_SOURCE, TIME, TYPES, VALIDATION, VALIDATION_SOURCE,
+    CLASS_WEIGHTS, COLUMNS, DELIMITER, FOLDS, GROUP, HEADER, IGNORE, LABEL, LABELS, MISSING,
+    SOURCE, TEST, TEST_SOURCE, TIME, TYPES, VALIDATION, VALIDATION_SOURCE, WEIGHT,
 };
 
 /// Longest text from a file that an error shows, in characters.
@@ -432,6 +433,37 @@ pub enum DataError {
         /// The column with the times.
         column: String,
     },
+    /// A row whose weight is missing, negative or not a number.
+    #[error(
+        "{place}: the weight in {column:?} is {value:?}: expected a number from 0 to \
+         {MAX_ROW_WEIGHT}"
+    )]
+    Weight {
+        /// The file and the row in it.
+        place: String,
+        /// The column with the weights.
+        column: String,
+        /// The cell; empty if it is missing.
+        value: String,
+    },
+    /// A split whose rows all have the weight 0.
+    #[error("every row of the {split} split has the weight 0: expected at least one that counts")]
+    NoWeight {
+        /// The field with the weights.
+        field: &'static str,
+        /// The split.
+        split: &'static str,
+    },
+    /// A weight of a class that does not exist.
+    #[error("no row has the class {class:?}: expected one of {classes}; {hint}")]
+    UnknownClass {
+        /// The name in the sweep file.
+        class: String,
+        /// The classes of the data.
+        classes: String,
+        /// A likely correction.
+        hint: String,
+    },
     /// A given file with other columns.
     #[error(
         "{path}: has other columns than {first}: its column {column} is called {found:?}: expected \
@@ -527,8 +559,11 @@ impl DataError {
             Self::SharesTooLarge { .. } | Self::SmallTraining { .. } => VALIDATION,
             Self::NoTime { .. } | Self::UnorderedTime { .. } => TIME,
             Self::ManyFolds { .. } => FOLDS,
+            Self::Weight { .. } => WEIGHT,
+            Self::UnknownClass { .. } => CLASS_WEIGHTS,
             Self::OneTime { field, .. }
             | Self::FewGroups { field, .. }
+            | Self::NoWeight { field, .. }
             | Self::OtherColumns { field, .. }
             | Self::Superfluous { field, .. }
             | Self::UnknownColumn { field, .. }

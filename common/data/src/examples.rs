@@ -9,6 +9,17 @@ pub struct Examples {
     pub features: Array2<f32>,
     /// One target per row.
     pub targets: Targets,
+    /// How much each row counts; `None` if every row counts once.
+    pub weights: Option<Vec<RowWeight>>,
+}
+
+/// How much one row counts, both at least 0 and finite.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct RowWeight {
+    /// Its weight in the loss. In the training split that of its class is a factor of it.
+    pub loss: f32,
+    /// Its weight in the accuracy and the measures.
+    pub measures: f32,
 }
 
 /// The values to predict: as read with `V` = f64, and standardised with `V` = f32.

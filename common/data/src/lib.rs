@@ -75,13 +75,14 @@ mod task_rule;
 #[cfg(test)]
 mod tests;
 mod text;
+mod weights;
 
 pub use block::BlockSource;
 pub use block_error::BlockError;
 pub use dataset::Dataset;
 pub use encode::{Encoder, Encoding, Number, OneHot, Parts};
 pub use error::DataError;
-pub use examples::{Examples, Targets};
+pub use examples::{Examples, RowWeight, Targets};
 pub use fault::{BadCell, Fault};
 pub use file_error::FileError;
 pub use inspect::{ColumnProfile, Header, Inspection, LabelProfile, header, inspect};

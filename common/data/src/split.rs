@@ -8,12 +8,13 @@ use crate::dataset::Dataset;
 use crate::draw::Rows;
 use crate::encode::Encoder;
 use crate::error::DataError;
-use crate::examples::{Examples, Targets, pick};
+use crate::examples::{Examples, RowWeight, Targets, pick};
 use crate::inputs::Inputs;
 use crate::schema::{InputColumn, Label, Schema};
 use crate::splits::{Fold, Splits};
 use crate::standard::Standard;
 use crate::table::Column;
+use crate::weights::Weights;
 
 /// Draws the splits of `dataset` by the shares in `spec` and the sweep's seed, and encodes them.
 ///
@@ -31,8 +32,8 @@ use crate::table::Column;
 /// same inputs.
 ///
 /// # Errors
-/// A share out of range, a split without a row, a training split of fewer than 2 rows, or more
-/// inputs than the limit.
+/// A share out of range, a split without a row or in which no row counts, a training split of fewer
+/// than 2 rows, a weight of an unknown class, or more inputs than the limit.
 pub fn split(dataset: &Dataset, spec: &DataSpec, sweep_seed: u64) -> Result<Splits, DataError> {
     encoded(dataset, spec, &Rows::draw(dataset, spec, sweep_seed)?)
 }
@@ -49,19 +50,22 @@ pub fn whole(dataset: &Dataset, spec: &DataSpec) -> Result<Splits, DataError> {
 fn encoded(dataset: &Dataset, spec: &DataSpec, rows: &Rows) -> Result<Splits, DataError> {
     let encoder = Encoder::fit(dataset.inputs(), dataset.roles(), &rows.train)?;
     let outputs = Outputs::fit(dataset.targets(), &rows.train);
-    let examples = |rows: &[usize]| Examples {
+    let weights = Weights::new(dataset, spec, rows)?;
+    let examples = |rows: &[usize], weights: Option<Vec<RowWeight>>| Examples {
         features: encoder.encode(dataset.inputs(), rows),
         targets: outputs.of(dataset.targets(), rows),
+        weights,
     };
+    let judged = |rows: &[usize]| examples(rows, weights.of_others(rows));
     let folds = rows
         .folds
         .iter()
-        .map(|fold| Fold { train: others(&rows.train, fold), validation: examples(fold) });
+        .map(|fold| Fold { train: others(&rows.train, fold), validation: judged(fold) });
     Ok(Splits {
-        train: examples(&rows.train),
-        validation: examples(&rows.validation),
+        train: examples(&rows.train, weights.of_training(&rows.train)),
+        validation: judged(&rows.validation),
         folds: folds.collect(),
-        test: (!rows.test.is_empty()).then(|| examples(&rows.test)),
+        test: (!rows.test.is_empty()).then(|| judged(&rows.test)),
         outputs: dataset.outputs(),
         schema: Some(Arc::new(schema(dataset, encoder, outputs.0, &spec.table.missing))),
     })

@@ -4,7 +4,9 @@ use std::collections::hash_map::DefaultHasher;
 use std::collections::{BTreeMap, HashSet};
 use std::hash::Hasher;
 
-use caviar_common::data::{Baseline, DataNote, DataSpec, DataSummary, NoteLevel};
+use caviar_common::data::{
+    Baseline, DataNote, DataSpec, DataSummary, NoteLevel, ONE_CLASS, ONE_VALUE,
+};
 use caviar_common::limits::MAX_DATA_NOTES;
 use caviar_common::metric::Score;
 use caviar_common::numbers::{index, real, to_u32, to_u64};
@@ -17,6 +19,14 @@ use crate::examples::{Targets, pick};
 use crate::inputs::Inputs;
 use crate::split::Outputs;
 use crate::table::warning;
+use crate::weights::Weights;
+
+/// The value of all, if all are equal.
+fn only<T: PartialEq>(values: Vec<T>) -> Option<T> {
+    let mut values = values.into_iter();
+    let first = values.next()?;
+    values.all(|value| value == first).then_some(first)
+}
 
 /// A class with fewer rows than this is reported: a split has so few of them that a score says
 /// little about the class.
@@ -37,10 +47,12 @@ impl Dataset {
     pub fn summary(&self, spec: &DataSpec, sweep_seed: u64) -> Result<DataSummary, DataError> {
         let rows = Rows::draw(self, spec, sweep_seed)?;
         let encoder = Encoder::fit(self.inputs(), self.roles(), &rows.train)?;
+        let weights = Weights::new(self, spec, &rows)?;
         let mut notes = self.notes().to_vec();
         notes.extend(self.rare_classes());
         notes.extend(self.copies(&rows));
         notes.extend(self.unseen_classes(&rows));
+        notes.extend(self.equal_labels(&rows));
         notes.sort_by_key(|note| note.level == NoteLevel::Info);
         notes.truncate(MAX_DATA_NOTES);
         let validated = rows.validation.len() + rows.folds.iter().map(Vec::len).sum::<usize>();
@@ -54,19 +66,20 @@ impl Dataset {
             digest: self.digest().to_owned(),
             block: None,
             task: Some(self.task()),
-            baseline: Some(self.baseline(&rows)),
+            baseline: Some(self.baseline(&rows, &weights)),
             notes,
         })
     }
 
     /// The scores of the best prediction that does not depend on the inputs; over the folds of a
-    /// cross-validation their mean.
-    fn baseline(&self, rows: &Rows) -> Baseline {
+    /// cross-validation their mean. A row counts with its weight, and that of its class is left out.
+    fn baseline(&self, rows: &Rows, weights: &Weights<'_>) -> Baseline {
         // The scale of regression is that of all folds.
         let outputs = Outputs::fit(self.targets(), &rows.train);
         let score = |train: &[usize], judged: &[usize]| {
             let is_part = train.len() < rows.train.len();
-            self.constant(train, outputs, is_part).score(self.targets(), judged)
+            let prediction = self.constant(train, outputs, is_part, weights);
+            prediction.score(self.targets(), judged, weights)
         };
         let of_parts: Vec<Score> =
             rows.parts().into_iter().map(|(train, judged)| score(&train, judged)).collect();
@@ -78,23 +91,50 @@ impl Dataset {
 
     /// The best prediction for the rows of `train`, which may be a part of those that the outputs
     /// were fitted to, that does not depend on the inputs.
-    fn constant(&self, train: &[usize], outputs: Outputs, is_part: bool) -> Prediction {
+    fn constant(
+        &self,
+        train: &[usize],
+        outputs: Outputs,
+        is_part: bool,
+        weights: &Weights<'_>,
+    ) -> Prediction {
         match self.targets() {
             Targets::Classes(classes) => {
-                let mut counts = vec![0_usize; self.classes().len()];
-                for class in pick(classes, train) {
-                    if let Some(count) = counts.get_mut(index(class)) {
-                        *count += 1;
+                let mut shares = vec![0.0; self.classes().len()];
+                let mut total = 0.0;
+                for (class, &row) in pick(classes, train).into_iter().zip(train) {
+                    if let Some(share) = shares.get_mut(index(class)) {
+                        *share += weights.of_row(row);
+                        total += weights.of_row(row);
                     }
                 }
-                Prediction::Shares { counts, total: real(train.len()) }
+                Prediction::Shares { counts: shares, total }
             }
             Targets::Values(_) => {
-                // Without folds it is 0, because the rows set the scale.
-                let mean = if is_part { mean(&outputs.of(self.targets(), train)) } else { 0.0 };
-                Prediction::Mean { outputs, mean }
+                let values = standardised(&outputs, self.targets(), train);
+                // Without folds and weights it is 0, because the rows set the scale.
+                let plain =
+                    || values.iter().map(|(_, value)| value).sum::<f64>() / real(train.len());
+                let mean = weights.mean(&values).or_else(|| is_part.then(plain));
+                Prediction::Mean { mean: mean.unwrap_or(0.0), outputs }
             }
         }
+    }
+
+    /// A warning about a validation split whose rows all have the same label.
+    fn equal_labels(&self, rows: &Rows) -> Option<DataNote> {
+        let (code, text) = match self.targets() {
+            Targets::Classes(classes) => {
+                let class = only(pick(classes, &rows.validation))?;
+                let name = shown(self.classes().get(index(class))?);
+                (ONE_CLASS, format!("every row of the validation split has the class {name:?}"))
+            }
+            Targets::Values(values) => {
+                let value = only(pick(values, &rows.validation))?;
+                (ONE_VALUE, format!("every row of the validation split has the label {value}"))
+            }
+        };
+        Some(warning(code, &[self.label()], text))
     }
 
     /// A warning about the classes with few rows.
@@ -201,49 +241,63 @@ impl Dataset {
 
 /// A prediction that does not depend on the inputs.
 enum Prediction {
-    /// The shares of the classes in the training split: rows of each class, and of all.
-    Shares { counts: Vec<usize>, total: f64 },
-    /// The mean of the rows to train on, in the scale of the outputs.
-    Mean { outputs: Outputs, mean: f64 },
+    /// The shares of the classes in the training split: the rows of each class, and of all, by
+    /// their weights.
+    Shares { counts: Vec<f64>, total: f64 },
+    /// A number in units of the standardised target: the mean of the training split.
+    Mean { mean: f64, outputs: Outputs },
 }
 
 impl Prediction {
-    fn score(&self, targets: &Targets<f64>, rows: &[usize]) -> Score {
+    fn score(&self, targets: &Targets<f64>, rows: &[usize], weights: &Weights<'_>) -> Score {
+        let no_score = Score { loss: 0.0, accuracy: None, measured: None };
         match (self, targets) {
             (Self::Shares { counts, total }, Targets::Classes(classes)) => {
-                of_shares(counts, *total, &pick(classes, rows))
+                of_shares(counts, *total, &pick(classes, rows), rows, weights)
             }
-            (Self::Mean { outputs, mean }, targets) => of_mean(&outputs.of(targets, rows), *mean),
+            (Self::Mean { mean, outputs }, targets) => {
+                let errors = standardised(outputs, targets, rows).into_iter();
+                let squares = errors.map(|(row, value)| (row, (value - mean) * (value - mean)));
+                let total: f64 = rows.iter().map(|&row| weights.of_row(row)).sum();
+                let sum: f64 = squares.map(|(row, square)| weights.of_row(row) * square).sum();
+                Score { loss: sum / total, ..no_score }
+            }
             // Shares are predicted of classes only.
-            (Self::Shares { .. }, Targets::Values(_)) => Score { loss: 0.0, accuracy: None },
+            (Self::Shares { .. }, Targets::Values(_)) => no_score,
         }
+    }
+}
+
+/// The rows with their standardised targets; empty for classes.
+fn standardised(outputs: &Outputs, targets: &Targets<f64>, rows: &[usize]) -> Vec<(usize, f64)> {
+    match outputs.of(targets, rows) {
+        Targets::Values(values) => {
+            rows.iter().copied().zip(values.into_iter().map(f64::from)).collect()
+        }
+        Targets::Classes(_) => Vec::new(),
     }
 }
 
 /// The score of predicting the shares of the classes in the training split. A class without a row
 /// there counts as half a row, so that the loss is finite.
-fn of_shares(counts: &[usize], total: f64, classes: &[u32]) -> Score {
-    let most = counts.iter().copied().max().unwrap_or_default();
+fn of_shares(
+    counts: &[f64],
+    total: f64,
+    classes: &[u32],
+    rows: &[usize],
+    weights: &Weights<'_>,
+) -> Score {
+    let most = counts.iter().copied().fold(0.0, f64::max);
     let best = counts.iter().position(|&count| count == most);
     let count_of = |class: u32| counts.get(index(class)).copied().unwrap_or_default();
-    let loss: f64 =
-        classes.iter().map(|&class| -libm::log(real(count_of(class)).max(0.5) / total)).sum();
-    let hits = classes.iter().filter(|&&class| Some(index(class)) == best).count();
-    let rows = real(classes.len());
-    Score { loss: loss / rows, accuracy: Some(real(hits) / rows) }
-}
-
-/// The score of predicting the same number for all rows.
-fn of_mean(targets: &Targets, mean: f64) -> Score {
-    let Targets::Values(values) = targets else { return Score { loss: 0.0, accuracy: None } };
-    let squares: f64 = values.iter().map(|&value| (f64::from(value) - mean).powi(2)).sum();
-    Score { loss: squares / real(values.len()), accuracy: None }
-}
-
-/// The mean of targets that are standardised by more rows than these.
-fn mean(targets: &Targets) -> f64 {
-    let Targets::Values(values) = targets else { return 0.0 };
-    values.iter().copied().map(f64::from).sum::<f64>() / real(values.len())
+    let (mut loss, mut hits, mut all) = (0.0, 0.0, 0.0);
+    for (&class, &row) in classes.iter().zip(rows) {
+        let weight = weights.of_row(row);
+        loss -= weight * libm::log(count_of(class).max(0.5) / total);
+        hits += if Some(index(class)) == best { weight } else { 0.0 };
+        all += weight;
+    }
+    Score { loss: loss / all, accuracy: Some(hits / all), measured: None }
 }
 
 fn mean_score(scores: &[Score]) -> Score {
@@ -252,5 +306,6 @@ fn mean_score(scores: &[Score]) -> Score {
     Score {
         loss: mean(&mut scores.iter().map(|score| score.loss)),
         accuracy: has_accuracy.then(|| mean(&mut scores.iter().filter_map(|score| score.accuracy))),
+        measured: None,
     }
 }

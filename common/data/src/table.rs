@@ -1,7 +1,7 @@
 //! A table as a reader returns it: typed columns, the label, and what was noticed.
 
 use caviar_common::data::{ColumnType, DataNote, NoteLevel};
-use caviar_common::limits::MAX_NOTE_COLUMNS;
+use caviar_common::limits::{MAX_NOTE_COLUMNS, MAX_ROW_WEIGHT};
 
 use crate::cells::Cells;
 use crate::forms::Form;
@@ -38,7 +38,7 @@ pub(crate) enum Why {
     FreeText(Option<usize>),
 }
 
-/// What decides the split of a row, apart from the shares.
+/// What decides the split of a row, apart from the shares, and how much the row counts.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Roles {
     /// The group of each row, from 0. A row without a group, NaN, is a group of its own.
@@ -51,6 +51,14 @@ pub(crate) struct Roles {
     /// The column of dates that orders the rows. Its days lie beyond those of the training split in
     /// the others, so only its parts that repeat are inputs.
     pub(crate) seasonal: Option<String>,
+    /// The weight of each row, from 0 to [`MAX_ROW_WEIGHT`], which no row lacks. `None` if every
+    /// row counts once.
+    pub(crate) weight: Option<Cells>,
+}
+
+/// Whether a number is the weight of a row.
+pub(crate) fn is_weight(value: f64) -> bool {
+    (0.0..=f64::from(MAX_ROW_WEIGHT)).contains(&value)
 }
 
 /// Rows of `source`, which are split by the shares.
@@ -61,9 +69,9 @@ pub(crate) const GIVEN_VALIDATION: f64 = 1.0;
 pub(crate) const GIVEN_TEST: f64 = 2.0;
 
 impl Roles {
-    /// The columns that decide splits, in the order in which a block stores them.
+    /// The columns that are not inputs, in the order in which a block stores them.
     pub(crate) fn cells(&self) -> impl Iterator<Item = &Cells> {
-        [&self.group, &self.time, &self.given].into_iter().flatten()
+        [&self.group, &self.time, &self.given, &self.weight].into_iter().flatten()
     }
 }
 

@@ -10,9 +10,10 @@
 //! one, member 0 has the weight 1/3 and member 2 the weight 2/3.
 
 use caviar_common::error::ErrorClass;
+use caviar_common::measure::Measure;
 use caviar_common::numbers::real;
+use caviar_common::spec::Goal;
 
-use crate::measure::Measure;
 use crate::predictions::Predictions;
 
 /// Why there is no ensemble. Members count from 0.
@@ -146,8 +147,8 @@ fn shares(counts: &[usize], rounds: usize) -> Vec<(usize, f64)> {
 
 /// The cost of predictions; infinite if the measure is undefined or NaN.
 fn cost(measure: Measure, predictions: &Predictions) -> f64 {
-    let value = measure.of(predictions).filter(|value| value.is_finite());
-    value.map_or(f64::INFINITY, |value| measure.goal().as_cost(value))
+    let value = predictions.measure(measure).filter(|value| value.is_finite());
+    value.map_or(f64::INFINITY, |value| Goal::of(measure).as_cost(value))
 }
 
 /// Checks that all members predict the same rows, and returns the first one.

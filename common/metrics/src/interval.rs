@@ -7,11 +7,12 @@
 //! Resample i takes its rows from stream i of `Seed::derive(seed, 0, Purpose::Bootstrap)`, so the
 //! result is a function of the predictions and the seed.
 
+use caviar_common::measure::Measure;
 use caviar_common::numbers::{floor_to_usize, real, to_u64, to_usize};
 use caviar_common::seed::{Purpose, Seed, Stream};
 use serde::{Deserialize, Serialize};
 
-use crate::measure::{Measure, Score};
+use crate::measure::{Score, score};
 use crate::predictions::Predictions;
 
 /// The number of resamples for up to 100,000 predicted numbers.
@@ -61,7 +62,7 @@ pub(crate) fn intervals(
     let weights = predictions.all_weights();
     let defined = |score: &Score<'_>| score(&weights).is_some_and(f64::is_finite);
     let scores: Vec<Option<Score<'_>>> =
-        measures.iter().map(|measure| measure.score(predictions).filter(defined)).collect();
+        measures.iter().map(|measure| score(*measure, predictions).filter(defined)).collect();
     let mut values = vec![Vec::new(); scores.len()];
     if scores.iter().all(Option::is_none) {
         return vec![None; scores.len()];

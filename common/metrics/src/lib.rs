@@ -16,9 +16,9 @@
 //! // Four rows of two classes. The model is wrong about the second one.
 //! let probabilities = vec![0.9, 0.1, 0.4, 0.6, 0.3, 0.7, 0.2, 0.8];
 //! let predictions = Predictions::from_probabilities(2, vec![0, 0, 1, 1], probabilities)?;
-//! assert_eq!(Measure::Accuracy.of(&predictions), Some(0.75));
-//! assert_eq!(Measure::RocAuc.of(&predictions), Some(1.0));
-//! assert_eq!(Measure::Rmse.of(&predictions), None);
+//! assert_eq!(predictions.measure(Measure::Accuracy), Some(0.75));
+//! assert_eq!(predictions.measure(Measure::RocAuc), Some(1.0));
+//! assert_eq!(predictions.measure(Measure::Rmse), None);
 //!
 //! let report = Report::of(&predictions, 7);
 //! assert_eq!(report.classes.unwrap().confusion, [[1.0, 1.0], [0.0, 2.0]]);
@@ -36,7 +36,7 @@ mod report;
 mod stored;
 pub mod temperature;
 
+pub use caviar_common::measure::Measure;
 pub use interval::{Interval, RESAMPLES, interval, resamples};
-pub use measure::Measure;
 pub use predictions::{Outputs, Predictions, PredictionsError};
 pub use report::{ClassFigures, ClassReport, Figure, Report};

@@ -1,10 +1,10 @@
 //! All figures about predictions.
 
+use caviar_common::measure::Measure;
 use serde::{Deserialize, Serialize};
 
 use crate::classes::Choices;
 use crate::interval::{Interval, intervals};
-use crate::measure::Measure;
 use crate::predictions::{Outputs, Predictions};
 use crate::stored;
 
@@ -24,7 +24,7 @@ pub struct Report {
 pub struct Figure {
     /// What the value measures.
     pub measure: Measure,
-    /// Its value, which can be NaN or infinite; `None` if it is undefined, see [`Measure::of`].
+    /// Its value, which can be NaN or infinite; `None` if it is undefined, see [`Predictions::measure`].
     #[serde(with = "stored::optional")]
     pub value: Option<f64>,
     /// Its 95 % interval; `None` as described at [`interval`](crate::interval()).
@@ -58,11 +58,11 @@ pub struct ClassFigures {
 impl Report {
     /// The report about these predictions. The seed is that of the intervals.
     pub fn of(predictions: &Predictions, seed: u64) -> Self {
-        let measures: Vec<Measure> = Measure::of_task(predictions.task()).collect();
+        let measures: Vec<Measure> = predictions.task().measures().collect();
         let intervals = intervals(&measures, predictions, seed);
         let figures = measures.into_iter().zip(intervals).map(|(measure, interval)| Figure {
             measure,
-            value: measure.of(predictions),
+            value: predictions.measure(measure),
             interval,
         });
         Self {

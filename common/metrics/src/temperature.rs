@@ -11,9 +11,9 @@
 //! The mean of -ln p of the true classes is convex in 1/T, so it has one minimum in ln T. A
 //! golden-section search (Kiefer 1953) finds it.
 
+use caviar_common::measure::Measure;
 use caviar_common::numbers::index;
 
-use crate::measure::Measure;
 use crate::predictions::{Outputs, Predictions};
 
 /// The least and the greatest temperature that is tried.
@@ -46,8 +46,8 @@ pub fn fit(predictions: &Predictions) -> f64 {
     }
     let temperature = libm::exp(0.5 * (low + high));
     // The measure clips and rounds, which the search does not.
-    let before = Measure::LogLoss.of(predictions);
-    let after = Measure::LogLoss.of(&apply(temperature, predictions));
+    let before = predictions.measure(Measure::LogLoss);
+    let after = apply(temperature, predictions).measure(Measure::LogLoss);
     match (before, after) {
         (Some(before), Some(after)) if after < before => temperature,
         _ => 1.0,

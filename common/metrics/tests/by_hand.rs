@@ -40,14 +40,14 @@ fn assert_close(found: Option<f64>, expected: f64) {
 #[test]
 fn measures_that_count_classes() {
     let predictions = three_classes();
-    assert_close(Measure::Accuracy.of(&predictions), 3.0 / 5.0);
+    assert_close(predictions.measure(Measure::Accuracy), 3.0 / 5.0);
     // The recalls are 1, 1/3 and 1.
-    assert_close(Measure::BalancedAccuracy.of(&predictions), 7.0 / 9.0);
+    assert_close(predictions.measure(Measure::BalancedAccuracy), 7.0 / 9.0);
     // 2 * hits / (rows of the class + rows predicted as the class).
-    assert_close(Measure::MacroF1.of(&predictions), (2.0 / 3.0 + 2.0 / 4.0 + 2.0 / 3.0) / 3.0);
+    assert_close(predictions.measure(Measure::MacroF1), (2.0 / 3.0 + 2.0 / 4.0 + 2.0 / 3.0) / 3.0);
     let weighted = predictions.with_weights(vec![1.0, 0.0, 2.0, 1.0, 4.0]).unwrap();
-    assert_close(Measure::Accuracy.of(&weighted), 7.0 / 8.0);
-    assert_close(Measure::BalancedAccuracy.of(&weighted), (1.0 + 2.0 / 3.0 + 1.0) / 3.0);
+    assert_close(weighted.measure(Measure::Accuracy), 7.0 / 8.0);
+    assert_close(weighted.measure(Measure::BalancedAccuracy), (1.0 + 2.0 / 3.0 + 1.0) / 3.0);
 }
 
 #[test]
@@ -55,74 +55,74 @@ fn classes_that_do_not_occur_are_left_out() {
     // Class 0 occurs, class 1 is only predicted, and class 2 neither.
     let rows = vec![0.75, 0.25, 0.0, 0.25, 0.75, 0.0];
     let predictions = Predictions::from_probabilities(3, vec![0, 0], rows).unwrap();
-    assert_close(Measure::BalancedAccuracy.of(&predictions), 0.5);
-    assert_close(Measure::MacroF1.of(&predictions), (2.0 / 3.0 + 0.0) / 2.0);
-    assert_eq!(Measure::RocAuc.of(&predictions), None);
-    assert_close(Measure::PrAuc.of(&predictions), 1.0);
+    assert_close(predictions.measure(Measure::BalancedAccuracy), 0.5);
+    assert_close(predictions.measure(Measure::MacroF1), (2.0 / 3.0 + 0.0) / 2.0);
+    assert_eq!(predictions.measure(Measure::RocAuc), None);
+    assert_close(predictions.measure(Measure::PrAuc), 1.0);
 }
 
 #[test]
 fn measures_of_probabilities() {
     let predictions = binary(&[1, 0], &[0.75, 0.5]);
-    assert_close(Measure::LogLoss.of(&predictions), -(libm::log(0.75) + libm::log(0.5)) / 2.0);
-    assert_close(Measure::Brier.of(&predictions), (0.0625 + 0.25) / 2.0);
+    assert_close(predictions.measure(Measure::LogLoss), -(libm::log(0.75) + libm::log(0.5)) / 2.0);
+    assert_close(predictions.measure(Measure::Brier), (0.0625 + 0.25) / 2.0);
     // Rows of three classes: 0.125, 0.5, 0.125, 0.875 and 0.125.
-    assert_close(Measure::Brier.of(&three_classes()), 1.75 / 5.0);
+    assert_close(three_classes().measure(Measure::Brier), 1.75 / 5.0);
     // A probability of 0 is clipped to 2^-23 and not to 0.
     let certain = binary(&[1], &[0.0]);
-    assert_close(Measure::LogLoss.of(&certain), 23.0 * libm::log(2.0));
+    assert_close(certain.measure(Measure::LogLoss), 23.0 * libm::log(2.0));
     // A row is divided by its sum.
     let halves = Predictions::from_probabilities(2, vec![1], vec![0.125, 0.375]).unwrap();
-    assert_close(Measure::LogLoss.of(&halves), -libm::log(0.75));
+    assert_close(halves.measure(Measure::LogLoss), -libm::log(0.75));
 }
 
 #[test]
 fn areas_count_ties_as_half() {
     // Pairs of a positive and a negative score: of 0.75 both wins, of 0.5 one win and one tie.
     let predictions = binary(&[1, 1, 0, 0], &[0.75, 0.5, 0.5, 0.25]);
-    assert_close(Measure::RocAuc.of(&predictions), 3.5 / 4.0);
+    assert_close(predictions.measure(Measure::RocAuc), 3.5 / 4.0);
     // Precision 1 at 0.75, and 2/3 at 0.5, where the second half of the positive rows is.
-    assert_close(Measure::PrAuc.of(&predictions), 0.5 * 1.0 + 0.5 * 2.0 / 3.0);
+    assert_close(predictions.measure(Measure::PrAuc), 0.5 * 1.0 + 0.5 * 2.0 / 3.0);
     // The negative row at 0.5 counts three times.
     let weighted = predictions.with_weights(vec![1.0, 1.0, 3.0, 1.0]).unwrap();
-    assert_close(Measure::RocAuc.of(&weighted), (4.0 + 1.5 + 1.0) / 8.0);
-    assert_close(Measure::PrAuc.of(&weighted), 0.5 + 0.5 * 2.0 / 5.0);
+    assert_close(weighted.measure(Measure::RocAuc), (4.0 + 1.5 + 1.0) / 8.0);
+    assert_close(weighted.measure(Measure::PrAuc), 0.5 + 0.5 * 2.0 / 5.0);
     // Without a positive or a negative row.
     for (class, pr_auc) in [(0, None), (1, Some(1.0))] {
         let single = binary(&[class, class], &[0.25, 0.75]);
-        assert_eq!(Measure::RocAuc.of(&single), None);
-        assert_eq!(Measure::PrAuc.of(&single), pr_auc);
+        assert_eq!(single.measure(Measure::RocAuc), None);
+        assert_eq!(single.measure(Measure::PrAuc), pr_auc);
     }
 }
 
 #[test]
 fn measures_of_values() {
     let predictions = values(&[1.0, 2.0, 6.0], &[1.0, 4.0, 5.0]);
-    assert_close(Measure::Rmse.of(&predictions), (5.0f64 / 3.0).sqrt());
-    assert_close(Measure::Mae.of(&predictions), 1.0);
+    assert_close(predictions.measure(Measure::Rmse), (5.0f64 / 3.0).sqrt());
+    assert_close(predictions.measure(Measure::Mae), 1.0);
     // The mean is 3, and the squared deviations are 4, 1 and 9.
-    assert_close(Measure::R2.of(&predictions), 1.0 - 5.0 / 14.0);
-    assert_eq!(Measure::Accuracy.of(&predictions), None);
+    assert_close(predictions.measure(Measure::R2), 1.0 - 5.0 / 14.0);
+    assert_eq!(predictions.measure(Measure::Accuracy), None);
     // Three times 0.1 has another mean than 0.1, and still no variance.
-    assert_eq!(Measure::R2.of(&values(&[0.1; 3], &[0.1; 3])), None);
+    assert_eq!(values(&[0.1; 3], &[0.1; 3]).measure(Measure::R2), None);
 }
 
 #[test]
 fn nan_is_wrong_or_makes_the_measure_nan() {
     let probabilities = vec![f32::NAN, f32::NAN, 0.25, 0.75];
     let predictions = Predictions::from_probabilities(2, vec![0, 1], probabilities).unwrap();
-    assert_close(Measure::Accuracy.of(&predictions), 0.5);
-    assert_close(Measure::BalancedAccuracy.of(&predictions), 0.5);
+    assert_close(predictions.measure(Measure::Accuracy), 0.5);
+    assert_close(predictions.measure(Measure::BalancedAccuracy), 0.5);
     for measure in [Measure::LogLoss, Measure::Brier, Measure::RocAuc, Measure::PrAuc] {
-        assert!(measure.of(&predictions).unwrap().is_nan(), "{}", measure.name());
+        assert!(predictions.measure(measure).unwrap().is_nan(), "{}", measure.name());
         assert_eq!(interval(measure, &predictions, 1), None);
     }
     let report = Report::of(&predictions, 1);
     assert_eq!(report.classes.unwrap().confusion, [[0.0, 0.0], [0.0, 1.0]]);
     // A row of weight 0 is absent, whatever it holds.
     let weighted = predictions.with_weights(vec![0.0, 1.0]).unwrap();
-    assert_close(Measure::Brier.of(&weighted), 0.0625);
-    assert!(Measure::Mae.of(&values(&[1.0, 2.0], &[f64::NAN, 2.0])).unwrap().is_nan());
+    assert_close(weighted.measure(Measure::Brier), 0.0625);
+    assert!(values(&[1.0, 2.0], &[f64::NAN, 2.0]).measure(Measure::Mae).unwrap().is_nan());
 }
 
 #[test]
@@ -132,8 +132,8 @@ fn every_measure_has_a_name_a_goal_and_a_task() {
         assert_eq!(serde_json::to_value(measure).unwrap(), measure.name());
     }
     assert_eq!(Measure::from_name("auc"), None);
-    assert_eq!((Measure::Rmse.goal(), Measure::R2.goal()), (Goal::Minimize, Goal::Maximize));
-    let of_values: Vec<&str> = Measure::of_task(Task::Regression).map(Measure::name).collect();
+    assert_eq!((Goal::of(Measure::Rmse), Goal::of(Measure::R2)), (Goal::Minimize, Goal::Maximize));
+    let of_values: Vec<&str> = Task::Regression.measures().map(Measure::name).collect();
     assert_eq!(of_values, ["rmse", "mae", "r2"]);
 }
 
@@ -191,7 +191,7 @@ fn stored_predictions_are_read_back_and_checked() {
     let nan = Predictions::from_probabilities(2, vec![0], vec![f32::NAN; 2]).unwrap();
     let back = serde_json::to_string(&nan).unwrap();
     let back: Predictions = serde_json::from_str(&back).unwrap();
-    assert!(Measure::Brier.of(&back).unwrap().is_nan());
+    assert!(back.measure(Measure::Brier).unwrap().is_nan());
 }
 
 /// Rows that are right with the probability `share` each.
@@ -252,7 +252,7 @@ fn a_report_has_the_measures_of_its_task() {
     assert_eq!(report.rows, 5);
     assert_eq!(report.figures.len(), 7);
     for figure in &report.figures {
-        assert_eq!(figure.value, figure.measure.of(&predictions));
+        assert_eq!(figure.value, predictions.measure(figure.measure));
         assert_eq!(figure.interval, interval(figure.measure, &predictions, 9));
     }
     let classes = report.classes.as_ref().unwrap();
@@ -276,7 +276,7 @@ fn the_ensemble_weighs_its_members() {
     let weights = select(&members, Measure::Rmse, 10).unwrap();
     assert_eq!(weights, [(1, 2.0 / 3.0), (2, 1.0 / 3.0)]);
     let ensemble = average(&members, &weights).unwrap();
-    assert!(Measure::Rmse.of(&ensemble).unwrap() < 1e-15);
+    assert!(ensemble.measure(Measure::Rmse).unwrap() < 1e-15);
     // One round selects the best member. The first of equal ones is selected.
     assert_eq!(select(&members, Measure::Rmse, 1).unwrap(), [(1, 1.0)]);
     let equal = [members[1].clone(), members[1].clone()];
@@ -343,5 +343,5 @@ fn the_temperature_is_1_where_it_cannot_help() {
     assert_eq!(temperature::apply(1.0, &predictions), predictions);
     // A probability of 0 becomes a small one.
     let raised = temperature::apply(20.0, &binary(&[1], &[0.0]));
-    assert!(Measure::LogLoss.of(&raised).unwrap() < 5.0);
+    assert!(raised.measure(Measure::LogLoss).unwrap() < 5.0);
 }

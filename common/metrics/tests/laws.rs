@@ -60,7 +60,7 @@ fn is_close(a: Option<f64>, b: Option<f64>) -> bool {
 }
 
 fn cost(measure: Measure, predictions: &Predictions) -> Option<f64> {
-    measure.of(predictions).map(|value| measure.goal().as_cost(value))
+    predictions.measure(measure).map(|value| Goal::of(measure).as_cost(value))
 }
 
 /// Several models of the same rows.
@@ -87,7 +87,7 @@ proptest! {
         Seed::derive(seed, 0, Purpose::Shuffle).stream(0).shuffle(&mut rows);
         if let (Some(before), Some(after)) = (before, weighted(classes, &rows)) {
             for measure in Measure::ALL {
-                let (before, after) = (measure.of(&before), measure.of(&after));
+                let (before, after) = (before.measure(measure), after.measure(measure));
                 prop_assert!(is_close(before, after), "{}: {before:?} {after:?}", measure.name());
             }
         }
@@ -103,7 +103,7 @@ proptest! {
         }
         let after = unweighted(classes, &rows);
         for measure in [Measure::LogLoss, Measure::Brier, Measure::RocAuc, Measure::PrAuc] {
-            let (before, after) = (measure.of(&before), measure.of(&after));
+            let (before, after) = (before.measure(measure), after.measure(measure));
             prop_assert!(is_close(before, after), "{}: {before:?} {after:?}", measure.name());
         }
     }
@@ -117,7 +117,7 @@ proptest! {
                 .collect();
             let copies = unweighted(classes, &copies);
             for measure in Measure::ALL {
-                let (weighted, copied) = (measure.of(&weighted), measure.of(&copies));
+                let (weighted, copied) = (weighted.measure(measure), copies.measure(measure));
                 let name = measure.name();
                 prop_assert!(is_close(weighted, copied), "{name}: {weighted:?} {copied:?}");
             }
@@ -128,10 +128,10 @@ proptest! {
     fn measures_stay_in_their_bounds((classes, rows) in rows(), values in regression()) {
         let predictions = unweighted(classes, &rows);
         for measure in Measure::ALL {
-            let of = measure.of(&predictions).or_else(|| measure.of(&values));
+            let of = predictions.measure(measure).or_else(|| values.measure(measure));
             let Some(value) = of else { continue };
             let least = if measure == Measure::R2 { f64::NEG_INFINITY } else { 0.0 };
-            let greatest = match (measure, measure.goal()) {
+            let greatest = match (measure, Goal::of(measure)) {
                 (Measure::Brier, _) => if classes == 2 { 1.0 } else { 2.0 },
                 (_, Goal::Maximize) => 1.0,
                 (_, Goal::Minimize) => f64::INFINITY,
@@ -152,9 +152,9 @@ proptest! {
         let Outputs::Values { truth, .. } = values.outputs() else { panic!("they are values") };
         let values = Predictions::from_values(truth.clone(), truth.clone()).unwrap();
         for measure in Measure::ALL {
-            let of = measure.of(&predictions).or_else(|| measure.of(&values));
+            let of = predictions.measure(measure).or_else(|| values.measure(measure));
             let Some(value) = of else { continue };
-            let best = f64::from(u8::from(measure.goal() == Goal::Maximize));
+            let best = f64::from(u8::from(Goal::of(measure) == Goal::Maximize));
             let tolerance = if measure == Measure::LogLoss { 1e-6 } else { 0.0 };
             prop_assert!((value - best).abs() <= tolerance, "{}: {value}", measure.name());
         }
@@ -168,7 +168,7 @@ proptest! {
             |(class, integers, weight): &Row| (*class, vec![16 - integers[0], 0], *weight);
         let reversed: Vec<Row> = rows.iter().map(reverse).collect();
         if let (Some(before), Some(after)) = (weighted(2, &rows), weighted(2, &reversed)) {
-            let (before, after) = (Measure::RocAuc.of(&before), Measure::RocAuc.of(&after));
+            let (before, after) = (before.measure(Measure::RocAuc), after.measure(Measure::RocAuc));
             prop_assert!(is_close(before.map(|area| 1.0 - area), after), "{before:?} {after:?}");
         }
     }
@@ -195,7 +195,7 @@ proptest! {
             let found = temperature::fit(&predictions);
             prop_assert!((0.049..20.1).contains(&found), "{found}");
             let scaled = temperature::apply(found, &predictions);
-            let [before, after] = [&predictions, &scaled].map(|p| Measure::LogLoss.of(p).unwrap());
+            let [before, after] = [&predictions, &scaled].map(|p| p.measure(Measure::LogLoss).unwrap());
             prop_assert!(after <= before, "{found}: {after} {before}");
             // No other one on a grid is better. That the measure clips 0 makes it another problem.
             let is_right_possible = |(class, integers, _): &Row| {
@@ -204,7 +204,8 @@ proptest! {
             prop_assume!(rows.iter().all(is_right_possible));
             for step in 0..60 {
                 let other = 0.05 * libm::pow(400.0, f64::from(step) / 59.0);
-                let other = Measure::LogLoss.of(&temperature::apply(other, &predictions)).unwrap();
+                let other = temperature::apply(other, &predictions);
+                let other = other.measure(Measure::LogLoss).unwrap();
                 prop_assert!(after <= other + 1e-5, "{found}: {after} {other}");
             }
         }

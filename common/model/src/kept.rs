@@ -13,6 +13,7 @@
 //! | as stated | description as JSON: the length of the model and the size of each split |
 //! | as stated | the model, as `model.caviar` |
 //! | 4 or 8 each | of each split: the truth (u32s or f64s) and the predictions (f32s or f64s) |
+//! | 8 each | of each split whose rows have weights: the weights (f64s), after its predictions |
 //! | 32 | BLAKE3 of everything before |
 
 use caviar_common::data::Task;
@@ -52,6 +53,9 @@ struct Size {
     /// The number of classes; 1 for regression.
     width: usize,
     task: Task,
+    /// Whether each row has a weight, which follows the predictions as an f64.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    weighted: bool,
 }
 
 impl Kept {
@@ -130,7 +134,8 @@ impl Kept {
 impl Size {
     fn of(predictions: &Predictions) -> Self {
         let (rows, width) = (predictions.rows(), predictions.width());
-        Self { rows, width, task: predictions.task() }
+        let weighted = predictions.weights().is_some();
+        Self { rows, width, task: predictions.task(), weighted }
     }
 }
 
@@ -144,11 +149,13 @@ fn write(bytes: &mut Vec<u8>, predictions: &Predictions) {
             bytes.extend(truth.iter().chain(predicted).flat_map(|value| value.to_le_bytes()));
         }
     }
+    let weights = predictions.weights().into_iter().flatten();
+    bytes.extend(weights.flat_map(|weight| weight.to_le_bytes()));
 }
 
 /// Reads the predictions of a split of this size from the front of `rest`.
 fn read(rest: &mut &[u8], size: Size) -> Result<Predictions, ModelError> {
-    let Size { rows, width, task } = size;
+    let Size { rows, width, task, weighted } = size;
     let broken = |text: String| ModelError::Description(text);
     let predictions = match task {
         Task::Classification => {
@@ -161,7 +168,12 @@ fn read(rest: &mut &[u8], size: Size) -> Result<Predictions, ModelError> {
             Predictions::from_values(truth, words(rest, Some(rows), f64::from_le_bytes)?)
         }
     };
-    predictions.map_err(|error| broken(error.to_string()))
+    let predictions = predictions.map_err(|error| broken(error.to_string()))?;
+    if !weighted {
+        return Ok(predictions);
+    }
+    let weights = words(rest, Some(rows), f64::from_le_bytes)?;
+    predictions.with_weights(weights).map_err(|error| broken(error.to_string()))
 }
 
 fn words<const N: usize, T>(

@@ -63,6 +63,19 @@ pub struct DraftData {
     pub test_source: Option<String>,
     /// The number of folds of a cross-validation.
     pub folds: Option<u64>,
+    /// The weights of the classes.
+    pub class_weights: Option<DraftClassWeights>,
+    /// The column with the weight of each row.
+    pub weight: Option<String>,
+}
+
+/// The key `class_weights` as written.
+#[derive(Clone, Debug, PartialEq)]
+pub enum DraftClassWeights {
+    /// The name of a rule, which is `balanced`.
+    Rule(String),
+    /// Classes and their weights.
+    Given(Vec<(String, f64)>),
 }
 
 /// One entry of `[space]` as written.

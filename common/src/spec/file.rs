@@ -7,9 +7,9 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::SweepSpec;
-use super::draft::{Draft, DraftData, DraftParameter};
+use super::draft::{Draft, DraftClassWeights, DraftData, DraftParameter};
 use super::parallelism::AUTO;
-use super::rules::{EXPECTED_TEST, EXPECTED_VALIDATION, expected_whole};
+use super::rules::{EXPECTED_CLASS_WEIGHTS, EXPECTED_TEST, EXPECTED_VALIDATION, expected_whole};
 use crate::assignment::Value;
 use crate::error::{Problem, Problems};
 use crate::ids::Name;
@@ -196,7 +196,17 @@ impl Reader<'_> {
             validation_source: self.text(&mut data, "validation_source"),
             test_source: self.text(&mut data, "test_source"),
             folds: self.whole(&mut data, "folds", 2, MAX_FOLDS),
+            class_weights: self.entry(
+                &mut data,
+                "class_weights",
+                EXPECTED_CLASS_WEIGHTS,
+                class_weights,
+            ),
+            weight: self.text(&mut data, "weight"),
         };
+        if let Some(weights) = data.table.and_then(|table| table.get("class_weights")) {
+            self.open(data.field("class_weights"), weights.get_ref().as_table());
+        }
         if let Some(types) = data.table.and_then(|table| table.get("types")) {
             self.open(data.field("types"), types.get_ref().as_table());
         }
@@ -405,6 +415,17 @@ fn types(value: &DeValue<'_>) -> Option<Vec<(String, String)>> {
         .iter()
         .map(|(key, v)| Some((key.get_ref().to_string(), v.get_ref().as_str()?.to_owned())))
         .collect()
+}
+
+/// The name of a rule, or classes and their weights.
+fn class_weights(value: &DeValue<'_>) -> Option<DraftClassWeights> {
+    if let Some(rule) = value.as_str() {
+        return Some(DraftClassWeights::Rule(rule.to_owned()));
+    }
+    let weight = |v: &DeValue<'_>| scalar(v).and_then(|v| v.as_f64());
+    let entries = value.as_table()?.iter();
+    let entries = entries.map(|(key, v)| Some((key.get_ref().to_string(), weight(v.get_ref())?)));
+    entries.collect::<Option<_>>().map(DraftClassWeights::Given)
 }
 
 fn condition(value: &DeValue<'_>) -> Option<Vec<(String, Vec<Value>)>> {

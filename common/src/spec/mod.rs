@@ -15,16 +15,20 @@ mod size;
 use serde::{Deserialize, Serialize};
 
 pub use draft::{
-    Draft, DraftData, DraftKeep, DraftObjective, DraftParameter, DraftSearch, DraftStopping,
+    Draft, DraftClassWeights, DraftData, DraftKeep, DraftObjective, DraftParameter, DraftSearch,
+    DraftStopping,
 };
 pub use parallelism::{AUTO, Parallelism};
 
 use crate::assignment::{Assignment, Value};
-use crate::data::{DataSpec, DataSummary, Task};
+use crate::data::{DataSpec, DataSummary, ONE_CLASS, ONE_VALUE, Task};
+use crate::error::Problem;
 use crate::hyper::{self, lookup};
 use crate::ids::{Name, TrialNumber};
+use crate::measure::Measure;
 use crate::metric::Metric;
 use crate::space::Space;
+use crate::text::quoted;
 
 /// How the assignments of trials are chosen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -179,6 +183,11 @@ impl Goal {
         }
     }
 
+    /// Whether smaller or larger values of the measure are better.
+    pub const fn of(measure: Measure) -> Self {
+        if measure.increases() { Self::Maximize } else { Self::Minimize }
+    }
+
     /// The cost of an objective value: the value with the sign for which smaller is better.
     pub fn as_cost(self, value: f64) -> f64 {
         match self {
@@ -325,6 +334,25 @@ impl SweepSpec {
         if self.space.dimensions() == 0 && self.search.replays.is_none() {
             self.space = default_space::default_space(&self.fixed, data);
         }
+    }
+
+    /// Checks that the validation split has different labels, if the objective is a measure that is
+    /// undefined without them.
+    fn check_measure(&self, data: Option<&DataSummary>) -> Result<(), Problem> {
+        let metric = &self.objective.metric;
+        let (code, what) = match metric.measure() {
+            Some(Measure::RocAuc | Measure::PrAuc) => (ONE_CLASS, "classes"),
+            Some(Measure::R2) => (ONE_VALUE, "numbers"),
+            Some(_) | None => return Ok(()),
+        };
+        let note = data.and_then(|data| data.notes.iter().find(|note| note.code == code));
+        let Some(note) = note.filter(|_| !self.data.is_external()) else { return Ok(()) };
+        let message = format!(
+            "{}, and this measure compares different {what}: expected a validation split that has \
+             them, or another metric",
+            note.text
+        );
+        Err(Problem::with_value("objective.metric", quoted(metric.name()), message))
     }
 
     /// The largest number of epochs that a trial of this sweep can have, at least 1.

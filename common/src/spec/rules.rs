@@ -11,6 +11,9 @@ use crate::text::{one_of, quoted};
 pub(super) const EXPECTED_VALIDATION: &str = "expected a number between 0 and 1, such as 0.2";
 /// The legal values of `data.test`.
 pub(super) const EXPECTED_TEST: &str = "expected 0 or a number between 0 and 1, such as 0.1";
+/// The legal values of `data.class_weights`.
+pub(super) const EXPECTED_CLASS_WEIGHTS: &str =
+    "expected \"balanced\", or the weights of classes, such as { rare = 10 }";
 /// Two entries of one name.
 pub(super) const GIVEN_TWICE: &str = "given twice: remove one of the two";
 

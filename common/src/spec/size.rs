@@ -23,14 +23,18 @@ struct Network {
 
 impl SweepSpec {
     /// Checks what a new sweep must meet and a stored one need not, because stores hold sweeps that
-    /// are older than the rule: the name is not a number, and networks stay within the limit.
+    /// are older than the rule: the name is not a number, networks stay within the limit, and the
+    /// validation split has what the objective measures.
     /// Without `data`, networks are checked as if they had one input and one output.
     ///
     /// # Errors
     /// Each rule that the sweep breaks.
     pub fn check_new(&self, data: Option<&DataSummary>) -> Result<(), Problems> {
-        let problems =
-            [Name::parse_sweep("name", self.name.as_str()).map(|_| ()), self.check_size(data)];
+        let problems = [
+            Name::parse_sweep("name", self.name.as_str()).map(|_| ()),
+            self.check_size(data),
+            self.check_measure(data),
+        ];
         problems.into_iter().filter_map(Result::err).collect::<Problems>().into_result(())
     }
 

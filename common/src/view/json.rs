@@ -34,12 +34,20 @@ pub(super) struct ScoreJson {
     #[serde(skip_serializing_if = "is_false")]
     diverged: bool,
     accuracy: Option<f64>,
+    /// The measure that is the objective, by its name.
+    #[serde(flatten)]
+    measured: BTreeMap<&'static str, Option<f64>>,
 }
 
 impl From<Score> for ScoreJson {
     fn from(score: Score) -> Self {
-        let loss = finite(score.loss);
-        Self { loss, diverged: loss.is_none(), accuracy: score.accuracy }
+        let measured = score.measured.iter().map(|it| (it.measure.name(), finite(it.value)));
+        Self {
+            loss: finite(score.loss),
+            diverged: !score.is_finite(),
+            accuracy: score.accuracy,
+            measured: measured.collect(),
+        }
     }
 }
 

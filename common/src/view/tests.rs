@@ -28,7 +28,7 @@ fn trial(state: TrialState, objective: Option<f64>, last: Point) -> Value {
 }
 
 fn network(loss: f64) -> Point {
-    let score = Score { loss, accuracy: Some(0.5) };
+    let score = Score { loss, accuracy: Some(0.5), measured: None };
     Point::Network(EpochMetrics { epoch: 1, train: score, validation: score })
 }
 
@@ -50,7 +50,7 @@ fn a_diverged_loss_is_null_with_a_flag_in_every_field() {
         let point = json!({ "epoch": 1, "metrics": { "f1": null }, "diverged": true });
         assert_eq!((&json["last"], &json["curve"][0]), (&point, &point));
 
-        let score = Some(Score { loss, accuracy: None });
+        let score = Some(Score { loss, accuracy: None, measured: None });
         let test = TestView { trial: TrialNumber(3), score, reproduced: true, message: None };
         let score = json!({ "loss": null, "diverged": true, "accuracy": null });
         assert_eq!(serde_json::to_value(&test).unwrap()["score"], score);

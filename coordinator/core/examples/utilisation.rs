@@ -226,7 +226,7 @@ impl Cluster {
             job.epoch,
             value(&self.spec, &job.grant) + left_to_learn(&self.spec, &job.grant, job.epoch),
         );
-        let score = Score { loss, accuracy: None };
+        let score = Score { loss, accuracy: None, measured: None };
         let metrics = EpochMetrics { epoch, train: score, validation: score };
         self.say(session, FromWorker::Report { lease, points: vec![metrics], seconds: None });
         if epoch == EPOCHS && self.jobs.remove(&lease).is_some() {

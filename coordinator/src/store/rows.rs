@@ -3,7 +3,7 @@
 use caviar_common::assignment::{Assignment, Value};
 use caviar_common::compact::CompactBox;
 use caviar_common::ids::{AttemptNumber, LeaseId, Name, SweepId, TrialNumber};
-use caviar_common::metric::{EpochMetrics, NamedMetrics, Point, Score};
+use caviar_common::metric::{EpochMetrics, Measured, NamedMetrics, Point, Score};
 use caviar_common::outcome::TrialState;
 use caviar_common::reason::{Extent, Reason};
 use caviar_common::view::{StoppedView, TrialTimes, TrialView};
@@ -249,8 +249,9 @@ pub(super) struct MetricsRow<'a> {
     pub(super) trial: TrialNumber,
     pub(super) lease: LeaseId,
     pub(super) point: &'a Point,
-    /// The JSON of the metrics of an external client; empty for a network.
-    named: String,
+    /// The JSON of the metrics of an external client, or of the measure of a network; `None` if the
+    /// network has no measure.
+    named: Option<String>,
 }
 
 impl<'a> MetricsRow<'a> {
@@ -267,10 +268,13 @@ impl<'a> MetricsRow<'a> {
         point: &'a Point,
     ) -> Result<Self, StoreError> {
         let named = match point {
-            Point::Network(_) => String::new(),
+            Point::Network(EpochMetrics { validation, .. }) => {
+                let measure = validation.measured.map(NetworkMeasure::from);
+                measure.as_ref().map(serde_json::to_string).transpose()?
+            }
             // Without the epoch, so that a reader finds the metrics by their names.
             Point::Named(named) => match serde_json::to_value(named)?.get_mut("metrics") {
-                Some(metrics) => metrics.take().to_string(),
+                Some(metrics) => Some(metrics.take().to_string()),
                 None => return Err(serde_json::Error::custom("no metrics").into()),
             },
         };
@@ -281,6 +285,7 @@ impl<'a> MetricsRow<'a> {
         let null = ValueRef::Null;
         let loss = |loss: f64| if loss.is_nan() { null } else { ValueRef::Real(loss) };
         let accuracy = |score: Score| optional(score.accuracy, loss);
+        let named = self.named.as_deref().map_or(null, text);
         let key = [int(sweep.0), small(self.trial.0), small(self.point.epoch()), int(self.lease.0)];
         let values = match self.point {
             Point::Network(EpochMetrics { epoch: _, train, validation }) => [
@@ -288,37 +293,97 @@ impl<'a> MetricsRow<'a> {
                 accuracy(*train),
                 loss(validation.loss),
                 accuracy(*validation),
-                null,
+                named,
             ],
-            Point::Named(_) => [null, null, null, null, text(&self.named)],
+            Point::Named(_) => [null, null, null, null, named],
         };
         let ([sweep, trial, epoch, lease], [a, b, c, d, e]) = (key, values);
         [sweep, trial, epoch, lease, a, b, c, d, e]
     }
 }
 
+/// How the JSON of a network's measure begins. A value of an external client's metric is a number
+/// or a text.
+const NETWORK_MEASURE: &str = "{\"validation\":{";
+
+/// The measure of a network in the column `named`: `{"validation":{"roc_auc":0.9}}`.
+#[derive(Serialize, Deserialize)]
+struct NetworkMeasure {
+    #[serde(with = "measure_by_name")]
+    validation: Measured,
+}
+
+impl From<Measured> for NetworkMeasure {
+    fn from(validation: Measured) -> Self {
+        Self { validation }
+    }
+}
+
+impl NetworkMeasure {
+    const fn measured(self) -> Measured {
+        self.validation
+    }
+}
+
+/// A measure as a map of one entry.
+mod measure_by_name {
+    use std::collections::BTreeMap;
+
+    use caviar_common::measure::Measure;
+    use caviar_common::metric::{Measured, finite_or_text, number_or_text};
+    use serde::de::Error as _;
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    #[derive(Serialize, Deserialize)]
+    #[serde(transparent)]
+    struct Number(
+        #[serde(serialize_with = "finite_or_text", deserialize_with = "number_or_text")] f64,
+    );
+
+    pub(super) fn serialize<S: Serializer>(
+        it: &Measured,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        serializer.collect_map([(it.measure.name(), Number(it.value))])
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<Measured, D::Error> {
+        let map = BTreeMap::<Measure, Number>::deserialize(d)?;
+        let first = map.into_iter().next().ok_or_else(|| D::Error::custom("no measure"))?;
+        Ok(Measured { measure: first.0, value: first.1.0 })
+    }
+}
+
 /// Reads a row of [`MetricsRow::SELECT`].
 pub(super) fn read_point(row: &Row<'_>) -> Result<Point, StoreError> {
     verify(row, MetricsRow::TABLE, MetricsRow::WIDTH)?;
-    if let Some(named) = get::<Option<String>>(row, 8)? {
+    let named = get::<Option<String>>(row, 8)?;
+    let corrupt = |error: serde_json::Error| {
+        StoreError::corrupt(place(row, MetricsRow::TABLE), error.to_string())
+    };
+    let is_network = |named: &String| named.starts_with(NETWORK_MEASURE);
+    let measured = match named.as_ref().filter(|named| is_network(named)) {
+        Some(text) => {
+            Some(serde_json::from_str(text).map(NetworkMeasure::measured).map_err(corrupt)?)
+        }
+        None => None,
+    };
+    if let Some(named) = named.filter(|named| !is_network(named)) {
         let parsed = serde_json::from_str(&named).and_then(|metrics: serde_json::Value| {
             let epoch: serde_json::Value = row.get::<_, u32>(2).unwrap_or(0).into();
             let fields = [("epoch".to_owned(), epoch), ("metrics".to_owned(), metrics)];
             NamedMetrics::deserialize(serde_json::Value::from_iter(fields))
         });
-        let named = parsed.map_err(|error| {
-            StoreError::corrupt(place(row, MetricsRow::TABLE), error.to_string())
-        })?;
-        return Ok(Point::Named(named));
+        return Ok(Point::Named(parsed.map_err(corrupt)?));
     }
     let score = |loss, accuracy| {
         let loss = number(row, loss)?.unwrap_or(f64::NAN);
-        Ok::<_, StoreError>(Score { loss, accuracy: number(row, accuracy)? })
+        Ok::<_, StoreError>(Score { loss, accuracy: number(row, accuracy)?, measured: None })
     };
     Ok(Point::Network(EpochMetrics {
         epoch: get(row, 2)?,
         train: score(4, 5)?,
-        validation: score(6, 7)?,
+        validation: Score { measured, ..score(6, 7)? },
     }))
 }
 

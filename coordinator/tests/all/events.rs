@@ -169,7 +169,7 @@ fn resized_sweep() -> Vec<Event> {
 fn completed_sweep() -> Vec<Event> {
     let sweep = SweepId(1);
     let winner = TrialNumber(1);
-    let score = Score { loss: 0.5, accuracy: None };
+    let score = Score { loss: 0.5, accuracy: None, measured: None };
     let scored = WinnerScored {
         trial: winner,
         lease: LeaseId(4),

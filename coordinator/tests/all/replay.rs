@@ -217,7 +217,8 @@ impl World {
             (Job::Train, false) if epoch < EPOCHS => Outcome::Failed { message: "no".to_owned() },
             (Job::Train | Job::Score, _) => Outcome::Completed,
         };
-        let test = (job == Job::Score).then_some(Score { loss: 0.1, accuracy: Some(0.9) });
+        let test =
+            (job == Job::Score).then_some(Score { loss: 0.1, accuracy: Some(0.9), measured: None });
         let result = Finished {
             outcome,
             last: Some(metrics(EPOCHS, 0.1)),

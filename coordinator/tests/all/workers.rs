@@ -57,7 +57,11 @@ impl Line {
             .map(|epoch| metrics(epoch, 1.0 / f64::from(grant.trial.0 + epoch)))
             .collect();
         let last = points.last().copied();
-        let test = (grant.job == Job::Score).then_some(Score { loss: 0.25, accuracy: Some(0.75) });
+        let test = (grant.job == Job::Score).then_some(Score {
+            loss: 0.25,
+            accuracy: Some(0.75),
+            measured: None,
+        });
         if grant.job == Job::Train {
             self.say(FromWorker::Report { lease, points, seconds: None }).await;
         }

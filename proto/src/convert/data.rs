@@ -1,7 +1,8 @@
 //! Where the data of a sweep is, and what was found in it.
 
 use caviar_common::data::{
-    Baseline, DataNote, DataSpec, DataSummary, NoteLevel, SplitSpec, TableSpec, Task,
+    Baseline, ClassWeights, DataNote, DataSpec, DataSummary, NoteLevel, SplitSpec, TableSpec, Task,
+    WeightSpec,
 };
 use caviar_common::error::Problem;
 use caviar_common::limits::{MAX_DATA_NOTES, MAX_NOTE_COLUMNS};
@@ -28,6 +29,7 @@ pub fn encode_data(data: &DataSpec) -> v1::DataSpec {
         test: data.split.test_source.is_none().then_some(data.test),
         table: encode_table(&data.table),
         split: encode_split(&data.split),
+        weights: encode_weights(&data.weights),
     }
 }
 
@@ -36,6 +38,18 @@ fn encode_split(split: &SplitSpec) -> Option<v1::SplitSpec> {
     let folds = folds.map(u64::from);
     let wire = v1::SplitSpec { group, time, validation_source, test_source, folds };
     (wire != v1::SplitSpec::default()).then_some(wire)
+}
+
+fn encode_weights(weights: &WeightSpec) -> Option<v1::WeightSpec> {
+    let WeightSpec { classes, column } = weights.clone();
+    let (class_weights, of_classes) = match classes {
+        Some(ClassWeights::Balanced) => (Some(ClassWeights::BALANCED.to_owned()), None),
+        Some(ClassWeights::Given(weights)) => (None, Some(weights)),
+        None => (None, None),
+    };
+    let of_classes = of_classes.unwrap_or_default();
+    let wire = v1::WeightSpec { class_weights, of_classes, column };
+    (wire != v1::WeightSpec::default()).then_some(wire)
 }
 
 fn encode_table(table: &TableSpec) -> Option<v1::TableSpec> {

@@ -5,13 +5,19 @@ use std::collections::BTreeMap;
 use caviar_common::error::Problem;
 use caviar_common::ids::Name;
 use caviar_common::limits::{MAX_EPOCHS, MAX_METRICS};
-use caviar_common::metric::{EpochMetrics, NamedMetrics, Point, Score};
+use caviar_common::measure::Measure;
+use caviar_common::metric::{EpochMetrics, Measured, NamedMetrics, Point, Score};
+use caviar_common::text::{one_of, quoted};
 
 use super::field::{Within, at_most, check_count, in_range, required};
 use crate::v1;
 
 pub(super) fn encode_score(score: &Score) -> v1::Score {
-    v1::Score { loss: Some(score.loss), accuracy: score.accuracy }
+    let measured = score.measured.map(|Measured { measure, value }| v1::Measured {
+        measure: measure.name().to_owned(),
+        value: Some(value),
+    });
+    v1::Score { loss: Some(score.loss), accuracy: score.accuracy, measured }
 }
 
 /// Accepts any loss: that of a diverged training is NaN or infinite.
@@ -19,7 +25,19 @@ pub(super) fn decode_score(wire: v1::Score) -> Result<Score, Problem> {
     let loss = required("loss", wire.loss)?;
     let accuracy =
         wire.accuracy.map(|accuracy| in_range("accuracy", accuracy, 0.0..=1.0)).transpose()?;
-    Ok(Score { loss, accuracy })
+    let measured = wire.measured.map(decode_measured).transpose().within("measured")?;
+    Ok(Score { loss, accuracy, measured })
+}
+
+fn decode_measured(wire: v1::Measured) -> Result<Measured, Problem> {
+    let value = required("value", wire.value)?;
+    match Measure::from_name(&wire.measure) {
+        Some(measure) => Ok(Measured { measure, value }),
+        None => {
+            let expected = format!("expected {}", one_of(Measure::ALL.map(Measure::name)));
+            Err(Problem::with_value("measure", quoted(&wire.measure), expected))
+        }
+    }
 }
 
 pub(super) fn decode_optional_score(

@@ -13,8 +13,8 @@ use caviar_common::metric::Metric;
 use caviar_common::numbers::index;
 use caviar_common::space::{Domain, Holds, Parameter};
 use caviar_common::spec::{
-    Draft, DraftData, DraftKeep, DraftObjective, DraftParameter, DraftSearch, DraftStopping, Goal,
-    Objective, ObjectiveEpoch, Parallelism, SearchSpec, SweepSpec,
+    Draft, DraftClassWeights, DraftData, DraftKeep, DraftObjective, DraftParameter, DraftSearch,
+    DraftStopping, Goal, Objective, ObjectiveEpoch, Parallelism, SearchSpec, SweepSpec,
 };
 use caviar_common::text::quoted;
 
@@ -82,6 +82,7 @@ impl Reader {
 
     fn data(&mut self, wire: v1::DataSpec) -> DraftData {
         let split = wire.split.unwrap_or_default();
+        let weights = wire.weights.unwrap_or_default();
         let field = "data.validation_source";
         DraftData {
             source: self.keep(optional_text("data.source", wire.source)),
@@ -95,6 +96,8 @@ impl Reader {
             validation_source: self.keep(optional_text(field, split.validation_source)),
             test_source: self.keep(optional_text("data.test_source", split.test_source)),
             folds: split.folds,
+            weight: self.keep(optional_text("data.weight", weights.column)),
+            class_weights: self.class_weights(weights.class_weights, weights.of_classes),
             ..self.table(wire.table.unwrap_or_default())
         }
     }
@@ -110,6 +113,30 @@ impl Reader {
             missing: self.texts("data.missing", wire.missing),
             ..DraftData::default()
         }
+    }
+
+    /// A rule, or the weights of classes. Both at once are a mistake.
+    fn class_weights(
+        &mut self,
+        rule: Option<String>,
+        given: impl IntoIterator<Item = (String, f64), IntoIter: ExactSizeIterator>,
+    ) -> Option<DraftClassWeights> {
+        let (field, given) = ("data.class_weights", given.into_iter());
+        let rule = self.keep(optional_text(field, rule));
+        if given.len() == 0 {
+            return rule.map(DraftClassWeights::Rule);
+        }
+        if rule.is_some() {
+            let message = "given as a rule and by class: remove one of the two";
+            self.found.push(Problem::new(field, message));
+        }
+        if let Err(problem) = check_count(field, given.len(), MAX_COLUMN_NAMES) {
+            self.found.push(problem);
+            return None;
+        }
+        let checked = given
+            .filter_map(|(name, weight)| Some((self.keep(text(field, name).map(Some))?, weight)));
+        Some(DraftClassWeights::Given(checked.collect()))
     }
 
     fn texts(&mut self, field: &str, wire: Vec<String>) -> Option<Vec<String>> {
@@ -220,7 +247,9 @@ pub fn encode_spec(spec: &SweepSpec) -> v1::SweepSpec {
 /// The metric is left out where it follows from the task and the data decides the task: a metric of
 /// classes would mean that the sweep asks for classification.
 fn encode_objective(spec: &SweepSpec) -> v1::ObjectiveSpec {
-    let is_open = spec.data.task.is_none() && spec.objective.metric.needs_classes();
+    let is_open = spec.data.task.is_none()
+        && !spec.data.is_external()
+        && spec.objective.metric.needs_classes();
     let wire = encode_whole_objective(&spec.objective);
     v1::ObjectiveSpec { metric: wire.metric.filter(|_| !is_open), ..wire }
 }

@@ -6,7 +6,8 @@
 use caviar_common::assignment::{Assignment, Value};
 use caviar_common::blob::{Blob, BlobName};
 use caviar_common::data::{
-    Baseline, ColumnType, DataNote, DataSpec, DataSummary, NoteLevel, SplitSpec, TableSpec, Task,
+    Baseline, ClassWeights, ColumnType, DataNote, DataSpec, DataSummary, NoteLevel, SplitSpec,
+    TableSpec, Task, WeightSpec,
 };
 use caviar_common::ids::{
     AttemptNumber, Incarnation, LeaseId, Name, StoreId, SweepId, TrialNumber,
@@ -14,11 +15,12 @@ use caviar_common::ids::{
 use caviar_common::limits::{
     MAX_BLOB_BYTES, MAX_EPOCHS, MAX_FOLDS, MAX_PARALLELISM, MAX_PARAMETERS, MAX_SLOTS, MAX_TRIALS,
 };
+use caviar_common::measure::Measure;
 use caviar_common::message::{
     Checkpoint, Finished, FromWorker, Grant, Hello, KeepRule, Release, Stored, StoredModel,
     ToWorker,
 };
-use caviar_common::metric::{EpochMetrics, NamedMetrics, Point, Score};
+use caviar_common::metric::{EpochMetrics, Measured, NamedMetrics, Point, Score};
 use caviar_common::outcome::{Job, Outcome, SweepState, TrialState};
 use caviar_common::reason::{Expected, Extent, Ranking, Reason, SearchBox, Side, Source};
 use caviar_common::view::{
@@ -65,7 +67,12 @@ fn score() -> BoxedStrategy<Score> {
     let loss = any::<u64>().prop_map(f64::from_bits);
     let loss =
         prop_oneof![6 => loss, 1 => Just(-0.0), 1 => Just(f64::NAN), 1 => Just(f64::NEG_INFINITY)];
-    (loss, of(0.0..=1.0f64)).prop_map(|(loss, accuracy)| Score { loss, accuracy }).boxed()
+    let value = any::<u64>().prop_map(f64::from_bits);
+    let measured = (select(Measure::ALL.to_vec()), value)
+        .prop_map(|(measure, value)| Measured { measure, value });
+    (loss, of(0.0..=1.0f64), of(measured))
+        .prop_map(|(loss, accuracy, measured)| Score { loss, accuracy, measured })
+        .boxed()
 }
 
 fn epoch() -> BoxedStrategy<EpochMetrics> {
@@ -154,23 +161,37 @@ fn ranking() -> BoxedStrategy<Ranking> {
 
 pub(super) fn data() -> BoxedStrategy<DataSpec> {
     let task = of(select(Task::ALL.to_vec()));
-    (text(), of(text()), of(text()), task, 0.01..0.6, 0.0..0.4, table(), split())
-        .prop_map(|(source, label, labels, task, validation, test, table, split)| DataSpec {
-            source,
-            label,
-            labels,
-            task,
-            // The shares have their defaults where a file has the split.
-            validation: if split.validation_source.is_some() || split.folds.is_some() {
-                0.2
-            } else {
-                validation
-            },
-            test: if split.test_source.is_some() { 0.1 } else { test },
-            table,
-            split,
+    let shares = (0.01..0.6, 0.0..0.4);
+    (text(), of(text()), of(text()), task, shares, table(), split(), weights())
+        .prop_map(|(source, label, labels, task, (validation, test), table, split, weights)| {
+            DataSpec {
+                // Only classes have weights.
+                weights: match task {
+                    Some(Task::Classification) => weights,
+                    Some(Task::Regression) | None => WeightSpec { classes: None, ..weights },
+                },
+                source,
+                label,
+                labels,
+                task,
+                // The shares have their defaults where a file or folds have the split.
+                validation: if split.validation_source.is_some() || split.folds.is_some() {
+                    0.2
+                } else {
+                    validation
+                },
+                test: if split.test_source.is_some() { 0.1 } else { test },
+                table,
+                split,
+            }
         })
         .boxed()
+}
+
+fn weights() -> BoxedStrategy<WeightSpec> {
+    let given = btree_map("[a-z]{1,9}", 0.0..1e9f64, 1..4).prop_map(ClassWeights::Given);
+    let classes = of(prop_oneof![Just(ClassWeights::Balanced), given]);
+    (classes, of("[A-Z]{1,9}")).prop_map(|(classes, column)| WeightSpec { classes, column }).boxed()
 }
 
 fn split() -> BoxedStrategy<SplitSpec> {
@@ -233,9 +254,10 @@ pub(super) fn summary() -> BoxedStrategy<DataSummary> {
 
 fn baseline() -> BoxedStrategy<Baseline> {
     // Unlike the scores of a training, those of the baseline are finite.
-    let score =
-        || (0.0..9.0f64, of(0.0..=1.0f64)).prop_map(|(loss, accuracy)| Score { loss, accuracy });
-    (score(), of(score())).prop_map(|(validation, test)| Baseline { validation, test }).boxed()
+    let of = |(loss, accuracy)| Score { loss, accuracy, measured: None };
+    let score = || (0.0..9.0f64, proptest::option::of(0.0..=1.0f64)).prop_map(of);
+    let test = proptest::option::of(score());
+    (score(), test).prop_map(|(validation, test)| Baseline { validation, test }).boxed()
 }
 
 fn note() -> BoxedStrategy<DataNote> {

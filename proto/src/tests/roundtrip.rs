@@ -81,7 +81,7 @@ fn a_loss_keeps_every_bit() {
         -f64::NAN,
         f64::from_bits(0x7ff0_0000_0000_0001),
     ] {
-        let score = Score { loss, accuracy: Some(1.0) };
+        let score = Score { loss, accuracy: Some(1.0), measured: None };
         let sent = FromWorker::Report {
             lease: LeaseId(1),
             points: vec![EpochMetrics { epoch: 1, train: score, validation: score }],

@@ -139,6 +139,18 @@ fn check_features(examples: &Examples, min_rows: usize, data: &Splits) -> Result
     if !examples.features.is_standard_layout() {
         return Err("features: expected a row-major array".to_owned());
     }
+    if let Some(weights) = &examples.weights {
+        if weights.len() != rows {
+            return Err(format!("weights = {}: expected {rows}, one per example", weights.len()));
+        }
+        let is_wrong = |weight: f32| !weight.is_finite() || weight < 0.0;
+        if weights.iter().any(|row| is_wrong(row.loss) || is_wrong(row.measures)) {
+            return Err("weights: expected finite numbers of at least 0".to_owned());
+        }
+        if weights.iter().all(|row| row.loss == 0.0) {
+            return Err("weights: expected at least one that is not 0".to_owned());
+        }
+    }
     if examples.targets.len() != rows {
         let targets = examples.targets.len();
         return Err(format!("targets = {targets}: expected {rows}, one per example"));

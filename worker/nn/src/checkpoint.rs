@@ -11,11 +11,11 @@
 //! | 8 | mini-batches and validated blocks done of the next epoch (u64) |
 //! | 8 | steps done (u64) |
 //! | 8 | seconds trained so far (f64) |
-//! | 24 each | sums over its mini-batches and blocks: loss (f64), hits and examples (u64) |
-//! | 16 each | train and validation score of the last epoch: loss, accuracy (f64), 0 without one |
+//! | 32 each | sums over its mini-batches and blocks: loss, its weight, hits, weight (f64) |
+//! | 24 each | train and validation score of the last epoch: loss, accuracy, measure (f64) or 0 |
 //! | 4 each | f32s: parameters, the states of the update rule, running means and variances |
 //! | 4 each | if they are averaged: f32s of the same form for the averages, without states |
-//! | 36 | if the best epoch is kept: its number (u32), 0 before the first, and its two scores |
+//! | 52 | if the best epoch is kept: its number (u32), 0 before the first, and its two scores |
 //! | 4 each | if the best epoch is kept: f32s of the same form for its weights, without states |
 //! | 32 | BLAKE3 of everything before |
 //!
@@ -27,7 +27,8 @@
     reason = "positions come from the layout of the same buffers that they index"
 )]
 
-use caviar_common::metric::{EpochMetrics, Score};
+use caviar_common::measure::Measure;
+use caviar_common::metric::{EpochMetrics, Measured, Score};
 use caviar_common::numbers::{to_u64, to_usize};
 use caviar_common::train::TrainSpec;
 
@@ -41,16 +42,17 @@ use crate::progress::Progress;
 use crate::weights::Weights;
 
 const MAGIC: &[u8; 8] = b"caviarnn";
-/// Versions 1 and 2 knew no place within an epoch, and version 3 no best epoch. A training whose
-/// checkpoint is not read begins with the first epoch, with the same result.
-const VERSION: u32 = 4;
+/// Versions 1 and 2 knew no place within an epoch, version 3 no best epoch, and version 4 no
+/// measure and no weights. A training whose checkpoint is not read begins with the first epoch, with the same
+/// result.
+const VERSION: u32 = 5;
 /// More steps than the longest training has. Below it, the count of steps cannot overflow.
 const MAX_STEPS: u64 = 1 << 53;
 const DIGEST_LEN: usize = 32;
 /// The bytes before the floats.
-const HEADER_LEN: usize = 8 + 4 + 32 + 4 + 8 + 8 + 8 + 2 * 24 + 2 * 16;
+const HEADER_LEN: usize = 8 + 4 + 32 + 4 + 8 + 8 + 8 + 2 * 32 + 2 * 24;
 /// The bytes of the best epoch before its floats.
-const BEST_LEN: usize = 4 + 2 * 16;
+const BEST_LEN: usize = 4 + 2 * 24;
 
 /// The state of a training between two mini-batches.
 #[derive(Clone, Copy)]
@@ -102,14 +104,14 @@ pub(crate) fn join(last: Option<EpochMetrics>, parts: &[Vec<u8>]) -> Vec<u8> {
 pub(crate) fn split(
     bytes: &[u8],
     count: usize,
-    has_classes: bool,
+    form: ScoreForm,
 ) -> Result<(Option<EpochMetrics>, Vec<&[u8]>), TrainError> {
     let mut reader = Reader { rest: check_digest(bytes, JOINED_MAGIC)? };
     if u32::from_le_bytes(reader.take()?) != JOINED_VERSION {
         return Err(OTHER_VERSION);
     }
     let epoch = u32::from_le_bytes(reader.take()?);
-    let last = reader.metrics(epoch, has_classes)?;
+    let last = reader.metrics(epoch, form)?;
     let mut parts = Vec::with_capacity(count);
     for _ in 0..count {
         let length = to_usize(reader.word()?);
@@ -126,10 +128,18 @@ pub(crate) struct Limits {
     pub(crate) epochs: u32,
     /// The mini-batches and validated blocks of an epoch.
     pub(crate) pieces: usize,
-    /// The examples of the train and the validation split.
-    pub(crate) examples: [u64; 2],
-    /// Scores have an accuracy.
+    /// The weights of all examples of the train and the validation split.
+    pub(crate) weights: [f64; 2],
+    pub(crate) scores: ScoreForm,
+}
+
+/// What scores have besides the loss.
+#[derive(Clone, Copy)]
+pub(crate) struct ScoreForm {
+    /// An accuracy.
     pub(crate) has_classes: bool,
+    /// A measure, over the validation split.
+    pub(crate) measure: Option<Measure>,
 }
 
 /// A digest that differs between trainings: of the spec, of seed, trial and outputs (`numbers`), of
@@ -161,10 +171,10 @@ pub(crate) fn write(identity: &[u8; 32], state: State<'_>) -> Vec<u8> {
     bytes.extend_from_slice(&to_u64(progress.pieces_done).to_le_bytes());
     bytes.extend_from_slice(&updater.steps.to_le_bytes());
     bytes.extend_from_slice(&seconds.to_le_bytes());
-    for Tally { loss, correct, examples } in [progress.train, progress.validation] {
-        [loss.to_bits(), correct, examples]
+    for Tally { loss, loss_weight, hits, weight } in [progress.train, progress.validation] {
+        [loss, loss_weight, hits, weight]
             .iter()
-            .for_each(|word| bytes.extend_from_slice(&word.to_le_bytes()));
+            .for_each(|sum| bytes.extend_from_slice(&sum.to_le_bytes()));
     }
     write_scores(&mut bytes, progress.last);
     write_floats(&mut bytes, network, updater);
@@ -182,9 +192,12 @@ pub(crate) fn write(identity: &[u8; 32], state: State<'_>) -> Vec<u8> {
 /// The scores of an epoch; zeros without one.
 fn write_scores(bytes: &mut Vec<u8>, metrics: Option<EpochMetrics>) {
     for score in [metrics.map(|it| it.train), metrics.map(|it| it.validation)] {
-        let Score { loss, accuracy } = score.unwrap_or(Score { loss: 0.0, accuracy: None });
-        bytes.extend_from_slice(&loss.to_le_bytes());
-        bytes.extend_from_slice(&accuracy.unwrap_or(0.0).to_le_bytes());
+        let loss = score.map_or(0.0, |it| it.loss);
+        let accuracy = score.and_then(|it| it.accuracy).unwrap_or(0.0);
+        let measured = score.and_then(|it| it.measured).map_or(0.0, |it| it.value);
+        for value in [loss, accuracy, measured] {
+            bytes.extend_from_slice(&value.to_le_bytes());
+        }
     }
 }
 
@@ -266,11 +279,11 @@ pub(crate) fn read(
     let steps = reader.word()?;
     let seconds = f64::from_bits(reader.word()?);
     let mut tally = || {
-        let loss = f64::from_bits(reader.word()?);
-        Ok(Tally { loss, correct: reader.word()?, examples: reader.word()? })
+        let mut sum = || reader.word().map(f64::from_bits);
+        Ok(Tally { loss: sum()?, loss_weight: sum()?, hits: sum()?, weight: sum()? })
     };
     let (train, validation) = (tally()?, tally()?);
-    let last = reader.metrics(epochs_done, limits.has_classes)?;
+    let last = reader.metrics(epochs_done, limits.scores)?;
     let progress = Progress { epochs_done, pieces_done, train, validation, last };
     check_progress(&progress, limits)?;
     if steps > MAX_STEPS {
@@ -280,7 +293,7 @@ pub(crate) fn read(
         return Err(error("its training time is not a time"));
     }
     let best_epoch = match &best {
-        Some(_) => best_epoch(&reader, network, updater, epochs_done, limits.has_classes)?,
+        Some(_) => best_epoch(&reader, network, updater, epochs_done, limits)?,
         None => None,
     };
     read_floats(&mut reader, network, updater)?;
@@ -300,7 +313,7 @@ fn best_epoch(
     network: &Network,
     updater: &Updater,
     epochs_done: u32,
-    has_classes: bool,
+    limits: Limits,
 ) -> Result<Option<EpochMetrics>, TrainError> {
     let with_best = len(network, updater, true) - len(network, updater, false);
     let start = reader.rest.len().checked_sub(with_best).ok_or(WRONG_LENGTH)?;
@@ -310,7 +323,7 @@ fn best_epoch(
     if epoch > epochs_done || (epoch == 0 && epochs_done > 1) {
         return Err(error("its best epoch is not one of those that are done"));
     }
-    reader.metrics(epoch, has_classes)
+    reader.metrics(epoch, limits.scores)
 }
 
 fn check_progress(progress: &Progress, limits: Limits) -> Result<(), TrainError> {
@@ -319,8 +332,13 @@ fn check_progress(progress: &Progress, limits: Limits) -> Result<(), TrainError>
     if *epochs_done > limits.epochs || *pieces_done >= pieces {
         return Err(error("it is further than the training goes"));
     }
-    let fits = |tally: &Tally, most: u64| tally.correct <= tally.examples && tally.examples <= most;
-    let [train_most, validation_most] = limits.examples;
+    // The sums of weights depend on the order of the rows by their rounding.
+    let fits = |tally: &Tally, most: f64| {
+        let Tally { loss_weight, hits, weight, .. } = *tally;
+        let is_sum = |sum: f64| sum.is_finite() && sum >= 0.0;
+        is_sum(loss_weight) && is_sum(hits) && hits <= weight && weight <= most * (1.0 + 1e-6)
+    };
+    let [train_most, validation_most] = limits.weights;
     if !fits(train, train_most) || !fits(validation, validation_most) {
         return Err(error("it counts more examples than the data has"));
     }
@@ -416,14 +434,17 @@ impl Reader<'_> {
     fn metrics(
         &mut self,
         epoch: u32,
-        has_classes: bool,
+        ScoreForm { has_classes, measure }: ScoreForm,
     ) -> Result<Option<EpochMetrics>, TrainError> {
-        let (train, validation) = (self.score(has_classes)?, self.score(has_classes)?);
+        let train = self.score(has_classes, None)?;
+        let validation = self.score(has_classes, measure)?;
         Ok((epoch > 0).then_some(EpochMetrics { epoch, train, validation }))
     }
 
-    fn score(&mut self, has_classes: bool) -> Result<Score, TrainError> {
-        let (loss, accuracy) = (f64::from_bits(self.word()?), f64::from_bits(self.word()?));
-        Ok(Score { loss, accuracy: has_classes.then_some(accuracy) })
+    fn score(&mut self, has_classes: bool, measure: Option<Measure>) -> Result<Score, TrainError> {
+        let mut value = || self.word().map(f64::from_bits);
+        let (loss, accuracy, value) = (value()?, value()?, value()?);
+        let measured = measure.map(|measure| Measured { measure, value });
+        Ok(Score { loss, accuracy: has_classes.then_some(accuracy), measured })
     }
 }

@@ -93,6 +93,7 @@
 //! | [`trainer`] | epochs, mini-batches, evaluation, checkpoints |
 //! | `checkpoint` | the bytes of a checkpoint |
 //! | [`Predictor`] | predictions of a trained model for new rows |
+//! | `judge` | the measure that is the objective |
 //! | `keep`, `softmax` | models and predictions |
 //! | `optimizer`, `schedule` | the update rules and the learning rate |
 //! | `network` | the layers over flat buffers of parameters; forward, loss, backward |
@@ -119,6 +120,7 @@ mod checkpoint;
 mod dropout;
 mod elementary;
 pub mod error;
+mod judge;
 mod keep;
 mod kernels;
 mod layer;

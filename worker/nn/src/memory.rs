@@ -5,18 +5,22 @@ use caviar_common::spec::{Objective, ObjectiveEpoch};
 use caviar_common::train::{Normalization, TrainSpec};
 use caviar_data::{Examples, Splits};
 
+use crate::judge::judge_bytes;
 use crate::kernels::{LANES, Shape, padded};
 use crate::optimizer::state_count;
 use crate::products::scratch_lens;
-use crate::trainer::capacity;
+use crate::trainer::{capacity, is_weighted};
 
 /// The size of an f32 in bytes.
 const FLOAT_BYTES: u64 = 4;
 
 /// Bytes of the examples of all splits.
 pub fn data_bytes(data: &Splits) -> u64 {
-    // A feature and a target have four bytes each.
-    let numbers = |examples: &Examples| to_u64(examples.features.len() + examples.targets.len());
+    // A feature and a target have four bytes each, and the two weights of a row too.
+    let numbers = |examples: &Examples| {
+        let weights = examples.weights.as_ref().map_or(0, Vec::len);
+        to_u64(examples.features.len() + examples.targets.len() + 2 * weights)
+    };
     let folds = data.folds.iter().map(|fold| &fold.validation);
     let splits = [&data.train, &data.validation].into_iter().chain(&data.test).chain(folds);
     // So has the number of a row.
@@ -25,24 +29,22 @@ pub fn data_bytes(data: &Splits) -> u64 {
 }
 
 /// Bytes that a [`crate::TrialTrainer`] of `spec` allocates when it is made; it allocates nothing
-/// later.
+/// later, except for a measure as its objective: what that takes for a moment is included.
 ///
 /// The data, which all trainers of a process share, is not included. Sums saturate. A trainer for
 /// an objective of the best epoch keeps the weights of that epoch. All folds and repeats of a trial
 /// are in memory.
 pub fn trial_bytes(spec: &TrainSpec, data: &Splits, objective: &Objective) -> u64 {
-    let keeps_best = objective.epoch == ObjectiveEpoch::Best;
-    let all = data.train.features.nrows();
-    let rows = data.folds.iter().map(|fold| fold.train.len());
-    let rows = rows.chain(data.folds.is_empty().then_some(all));
-    let parts = rows.map(|rows| part_bytes(spec, data, rows, keeps_best));
+    let parts = (0..data.parts()).map(|fold| part_bytes(spec, data, objective, fold));
     let once = parts.fold(0u64, u64::saturating_add);
     once.saturating_mul(u64::from(objective.repeats))
 }
 
-/// Bytes of one training on so many rows.
-fn part_bytes(spec: &TrainSpec, data: &Splits, rows: usize, keeps_best: bool) -> u64 {
-    let features = data.train.features.ncols();
+/// Bytes of the training for one fold, or of the only one.
+fn part_bytes(spec: &TrainSpec, data: &Splits, objective: &Objective, fold: usize) -> u64 {
+    let keeps_best = objective.epoch == ObjectiveEpoch::Best;
+    let (all, features) = data.train.features.dim();
+    let rows = data.folds.get(fold).map_or(all, |fold| fold.train.len());
     let capacity = capacity(spec, data);
     let mut inputs = features;
     let (mut parameters, mut shapes) = (0u64, Vec::new());
@@ -69,7 +71,9 @@ fn part_bytes(spec: &TrainSpec, data: &Splits, rows: usize, keeps_best: bool) ->
         .saturating_add(activations)
         .saturating_add(scratch)
         .saturating_add(to_u64(rows));
-    floats.saturating_mul(FLOAT_BYTES)
+    let weights = if is_weighted(data) { 2 * to_u64(capacity) } else { 0 };
+    let floats = floats.saturating_add(weights);
+    floats.saturating_mul(FLOAT_BYTES).saturating_add(judge_bytes(objective, data, fold))
 }
 
 /// How many buffers a layer has.

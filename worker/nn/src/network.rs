@@ -9,7 +9,7 @@ use caviar_common::limits::MAX_WEIGHTS;
 use caviar_common::numbers::{index, real, single, to_u64};
 use caviar_common::seed::{Seed, Stream};
 use caviar_common::train::{Activation, Init, TrainSpec};
-use caviar_data::{Examples, Targets};
+use caviar_data::{Examples, RowWeight, Targets};
 
 use crate::average::Average;
 use crate::dropout::DrawMask;
@@ -18,7 +18,7 @@ use crate::kernels::{
     Buffer, Family, LANES, Pass, Piece, Simd, offset, padded, strips, vectors_mut,
 };
 use crate::layer::{HiddenSpec, Layer, Mode, Step};
-use crate::loss::{CrossEntropy, Tally, squared_error};
+use crate::loss::{BatchWeights, CrossEntropy, Tally, squared_error};
 use crate::products::Products;
 use crate::tensor::{Layout, Tensor};
 
@@ -41,6 +41,8 @@ pub(crate) struct Network {
     dropout: f32,
     /// The share of the targets that is spread over all classes in training, in [0, 1).
     smoothing: f64,
+    /// The weights of the rows of the mini-batch; empty if every row counts once.
+    weights: Vec<RowWeight>,
 }
 
 impl Network {
@@ -89,7 +91,17 @@ impl Network {
             momentum: single(spec.batch_norm_momentum),
             dropout: single(spec.dropout),
             smoothing: spec.label_smoothing,
+            weights: Vec::new(),
         })
+    }
+
+    /// Makes room for the weights of `capacity` examples at once.
+    ///
+    /// # Errors
+    /// There is not enough memory.
+    pub(crate) fn reserve_weights(&mut self, capacity: usize) -> Result<(), TrainError> {
+        let missing = |_| TrainError::OutOfMemory { floats: capacity };
+        self.weights.try_reserve_exact(capacity).map_err(missing)
     }
 
     /// Draws the initial weights with the variance of [`Init`]: layer i from stream i of `seed`.
@@ -150,20 +162,25 @@ impl Network {
         let row_at = |row: usize| index(rows[row]);
         self.draw_masks(rows.len(), draws);
         self.forward(examples, rows.len(), row_at, Mode::Train { momentum: self.momentum })?;
-        let tally = self.loss(&examples.targets, rows.len(), row_at, self.smoothing)?;
+        let tally = self.loss(examples, rows.len(), row_at, self.smoothing)?;
         self.backward(rows.len())?;
         Ok(tally)
     }
 
-    /// Loss and hits on `rows` of the examples, with running statistics and without dropout.
+    /// Loss and hits on `rows` of the examples, with running statistics and without dropout. The
+    /// outputs are appended to `outputs`, as [`Network::outputs`] does.
     pub(crate) fn evaluate(
         &mut self,
         examples: &Examples,
         rows: std::ops::Range<usize>,
+        outputs: Option<&mut Vec<f32>>,
     ) -> Result<Tally, TrainError> {
         let row_at = |row: usize| rows.start + row;
         self.forward(examples, rows.len(), row_at, Mode::Evaluate)?;
-        self.loss(&examples.targets, rows.len(), row_at, 0.0)
+        if let Some(outputs) = outputs {
+            self.append_outputs(rows.len(), outputs)?;
+        }
+        self.loss(examples, rows.len(), row_at, 0.0)
     }
 
     /// The outputs of `rows` of the examples with running statistics and without dropout, appended
@@ -175,11 +192,16 @@ impl Network {
         to: &mut Vec<f32>,
     ) -> Result<(), TrainError> {
         self.forward(examples, rows.len(), |row| rows.start + row, Mode::Evaluate)?;
+        self.append_outputs(rows.len(), to)
+    }
+
+    /// Appends what [`Network::forward`] left in the output layer.
+    fn append_outputs(&self, rows: usize, to: &mut Vec<f32>) -> Result<(), TrainError> {
         let last = self.layers.last().ok_or(TrainError::Missing { what: "output layer" })?;
         let bias = last.output_bias()?.of(&self.parameters);
-        for row in 0..rows.len() {
+        for row in 0..rows {
             let columns = bias.iter().take(last.outputs).enumerate();
-            to.extend(columns.map(|(column, b)| last.out[offset(rows.len(), row, column)] + b));
+            to.extend(columns.map(|(column, b)| last.out[offset(rows, row, column)] + b));
         }
         Ok(())
     }
@@ -208,15 +230,20 @@ impl Network {
     /// The loss of the outputs, which become its gradient. `smoothing` concerns only classes.
     fn loss(
         &mut self,
-        targets: &Targets,
+        examples: &Examples,
         rows: usize,
         row_at: impl Fn(usize) -> usize,
         smoothing: f64,
     ) -> Result<Tally, TrainError> {
+        let weights = examples.weights.as_ref().map(|all| {
+            self.weights.clear();
+            self.weights.extend((0..rows).map(|row| all[row_at(row)]));
+            BatchWeights::new(&self.weights)
+        });
         let last = self.layers.last_mut().ok_or(TrainError::Missing { what: "output layer" })?;
         let bias = last.output_bias()?.of(&self.parameters);
         let (outputs, z) = (last.outputs, &mut last.out);
-        Ok(match targets {
+        Ok(match &examples.targets {
             Targets::Classes(classes) => {
                 let class_of = |row| index(classes[row_at(row)]);
                 let scratch = self.products.scratch();
@@ -225,12 +252,15 @@ impl Network {
                     outputs,
                     bias,
                     smoothing,
+                    weights,
                     z,
                     scratch,
                     class_of,
                 })
             }
-            Targets::Values(values) => squared_error(rows, bias, z, |row| values[row_at(row)]),
+            Targets::Values(values) => {
+                squared_error(rows, bias, weights, z, |row| values[row_at(row)])
+            }
         })
     }
 

@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use caviar_common::metric::{EpochMetrics, Score};
-use caviar_common::numbers::{index, real, to_u32, to_u64, to_usize};
+use caviar_common::numbers::{index, real, to_u32, to_usize};
 use caviar_common::seed::{Purpose, Seed};
 use caviar_common::spec::{Objective, ObjectiveEpoch};
 use caviar_common::train::TrainSpec;
@@ -15,8 +15,9 @@ use caviar_model::{About, Kept, Member, Model};
 
 use crate::best::Best;
 use crate::check::{check_data, check_smoothing, check_spec, check_validation};
-use crate::checkpoint::{self, State};
+use crate::checkpoint::{self, ScoreForm, State};
 use crate::error::TrainError;
+use crate::judge::{self, Judge};
 use crate::keep;
 use crate::kernels::Family;
 use crate::loss::Tally;
@@ -45,6 +46,8 @@ pub struct Trainer {
     updater: Updater,
     /// The weights of the best epoch; `None` unless an objective asks for it.
     best: Option<Best>,
+    /// Computes the objective; `None` if it is the loss or the accuracy.
+    judge: Option<Judge>,
     /// The rows of the train split in the order of this epoch.
     order: Vec<u32>,
     progress: Progress,
@@ -100,6 +103,9 @@ impl Trainer {
         let features = data.train.features.ncols();
         let outputs = index(data.outputs);
         let mut network = Network::new(family, spec, features, outputs, capacity(spec, &data))?;
+        if is_weighted(&data) {
+            network.reserve_weights(capacity(spec, &data))?;
+        }
         network.initialise(spec, Seed::derive(sweep_seed, trial, Purpose::Init).part(part.number));
         let updater = Updater::new(family, spec, network.parameters.len())?;
         let order = rows(&data, part.fold).collect();
@@ -113,6 +119,7 @@ impl Trainer {
             network,
             updater,
             best: None,
+            judge: None,
             order,
             progress: Progress::default(),
         })
@@ -127,15 +134,17 @@ impl Trainer {
     }
 
     /// Keeps the weights of the best epoch, if the objective is that of the best epoch. The test
-    /// score, the predictions and the layers are those of that epoch then.
+    /// score, the predictions and the layers are those of that epoch then. If the objective is a
+    /// measure, it is computed after every epoch, which allocates memory for that time.
     ///
     /// # Errors
-    /// There is not enough memory.
+    /// The measure does not fit the data, or there is not enough memory.
     pub fn with_objective(mut self, objective: &Objective) -> Result<Self, TrainError> {
         self.best = match objective.epoch {
             ObjectiveEpoch::Best => Some(Best::new(objective, &self.network)?),
             ObjectiveEpoch::Last => None,
         };
+        self.judge = Judge::new(objective, &self.data, self.part.fold)?;
         Ok(self)
     }
 
@@ -182,7 +191,10 @@ impl Trainer {
         let Progress { epochs_done, train, validation, .. } = self.progress;
         let epochs_done = epochs_done + 1;
         let has_classes = has_classes(&self.data.train);
-        let (train, validation) = (train.score(has_classes), validation.score(has_classes));
+        let (train, mut validation) = (train.score(has_classes), validation.score(has_classes));
+        if let Some(judge) = &mut self.judge {
+            validation.measured = Some(judge.judge(self.data.validation(self.part.fold))?);
+        }
         let metrics = EpochMetrics { epoch: epochs_done, train, validation };
         self.progress = Progress { epochs_done, last: Some(metrics), ..Progress::default() };
         Ok(Some(metrics))
@@ -269,7 +281,12 @@ impl Trainer {
         let data = Arc::clone(&self.data);
         let Some(examples) = &data.test else { return Ok(None) };
         let tally = self.with_counting(|network| evaluate_all(network, examples))?;
-        Ok(Some(tally.score(has_classes(examples))))
+        let score = tally.score(has_classes(examples));
+        if self.judge.is_none() {
+            return Ok(Some(score));
+        }
+        let outputs = self.with_counting(|network| outputs_of_all(network, examples))?;
+        self.judge.as_ref().map(|judge| judge.complete(score, examples, outputs)).transpose()
     }
 
     /// The model of the epoch that counts, and its predictions for the validation and the test
@@ -282,8 +299,9 @@ impl Trainer {
         let data = Arc::clone(&self.data);
         let model = Model::new(self.schema()?.clone(), vec![member])
             .map_err(|error| TrainError::Model { what: error.to_string() })?;
-        let validation = self.predictions(data.validation(self.part.fold))?;
-        let test = data.test.as_ref().map(|test| self.predictions(test)).transpose()?.flatten();
+        let validation = self.kept_predictions(data.validation(self.part.fold))?;
+        let test = data.test.as_ref().map(|test| self.kept_predictions(test));
+        let test = test.transpose()?.flatten();
         Ok(Kept { model, validation, test })
     }
 
@@ -316,21 +334,21 @@ impl Trainer {
     }
 
     /// The predictions of the epoch that counts; `None` if there are too many to keep.
-    pub(crate) fn predictions(
+    pub(crate) fn kept_predictions(
         &mut self,
         examples: &Examples,
     ) -> Result<Option<Predictions>, TrainError> {
         let numbers = examples.features.nrows().saturating_mul(index(self.data.outputs));
-        if numbers > Kept::MAX_NUMBERS {
-            return Ok(None);
-        }
-        let outputs = self.outputs(examples)?;
-        keep::predictions(self.schema()?, examples, outputs).map(Some)
+        let few = numbers <= Kept::MAX_NUMBERS;
+        few.then(|| self.predictions(examples)).transpose()
     }
 
-    /// The outputs of the epoch that counts, row by row.
-    pub(crate) fn outputs(&mut self, examples: &Examples) -> Result<Vec<f32>, TrainError> {
-        self.with_counting(|network| outputs_of_all(network, examples))
+    /// The predictions of the epoch that counts.
+    pub(crate) fn predictions(&mut self, examples: &Examples) -> Result<Predictions, TrainError> {
+        let outputs = self.with_counting(|network| outputs_of_all(network, examples))?;
+        let schema = self.schema()?;
+        let (width, standard) = (index(schema.outputs()), schema.label.standard);
+        judge::predictions(width, standard, examples, outputs)
     }
 
     /// Does something with the network while it has the weights that count.
@@ -376,13 +394,19 @@ impl Trainer {
         let limits = checkpoint::Limits {
             epochs: self.spec.epochs,
             pieces: self.pieces(),
-            examples: [self.order.len(), self.validation().features.nrows()].map(to_u64),
-            has_classes: has_classes(&self.data.train),
+            weights: [self.train_weight(), total_weight(self.validation())],
+            scores: ScoreForm {
+                has_classes: has_classes(&self.data.train),
+                measure: self.judge.as_ref().map(Judge::measure),
+            },
         };
         let (network, updater) = (&mut self.network, &mut self.updater);
         let target = checkpoint::Target { network, updater, best: self.best.as_mut() };
         let (progress, seconds) = checkpoint::read(checkpoint, &identity, limits, target)?;
         self.progress = progress;
+        if let Some(judge) = &mut self.judge {
+            judge.clear();
+        }
         Ok(seconds)
     }
 
@@ -391,10 +415,12 @@ impl Trainer {
         let (rows, features) = self.data.train.features.dim();
         let numbers = [self.sweep_seed, self.trial, u64::from(self.data.outputs)];
         let objective = self.best.as_ref().map_or_else(String::new, Best::identity);
+        let judge = self.judge.as_ref().map_or_else(String::new, Judge::identity);
+        let weights = weights_identity(&self.data);
         let Part { number, fold } = self.part;
         let is_only = self.data.folds.is_empty() && number == 0;
         let part = if is_only { String::new() } else { format!(" part {number} {fold}") };
-        let data = format!("{}{objective}{part}", self.data_digest);
+        let data = format!("{}{objective}{judge}{weights}{part}", self.data_digest);
         checkpoint::identity(&self.spec, numbers, [rows, features], &data)
     }
 
@@ -421,6 +447,13 @@ impl Trainer {
         Seed::derive(self.sweep_seed, self.trial, purpose).part(self.part.number)
     }
 
+    /// The weight of the rows that it is trained on, in the measures.
+    fn train_weight(&self) -> f64 {
+        let Some(weights) = &self.data.train.weights else { return real(self.order.len()) };
+        let rows = rows(&self.data, self.part.fold).filter_map(|row| weights.get(index(row)));
+        rows.map(|weight| f64::from(weight.measures)).sum()
+    }
+
     fn validation(&self) -> &Examples {
         self.data.validation(self.part.fold)
     }
@@ -436,16 +469,30 @@ impl Trainer {
     /// The same with the parameters that the network has, averaged or not.
     fn validate_as_is(&mut self, go_on: &dyn Fn() -> bool) -> Result<bool, TrainError> {
         let done = self.progress.pieces_done - self.batches().count();
+        self.repeat_outputs(done)?;
         let examples = self.data.validation(self.part.fold);
         for block in blocks(examples).skip(done) {
             if !go_on() {
                 return Ok(false);
             }
-            let tally = self.network.evaluate(examples, block)?;
+            let outputs = self.judge.as_mut().map(Judge::outputs);
+            let tally = self.network.evaluate(examples, block, outputs)?;
             self.progress.validation.add(tally);
             self.progress.pieces_done += 1;
         }
         Ok(true)
+    }
+
+    /// Computes again the outputs of the `done` blocks of this epoch that were validated before a
+    /// checkpoint, which does not have them.
+    fn repeat_outputs(&mut self, done: usize) -> Result<(), TrainError> {
+        let Some(judge) = &mut self.judge else { return Ok(()) };
+        let known = judge.rows().div_ceil(EVALUATION_BLOCK);
+        let examples = self.data.validation(self.part.fold);
+        for block in blocks(examples).take(done).skip(known) {
+            self.network.outputs(examples, block, judge.outputs())?;
+        }
+        Ok(())
     }
 
     /// The learning rate of the next of the `batches` mini-batches of this epoch.
@@ -498,7 +545,7 @@ fn blocks(examples: &Examples) -> impl Iterator<Item = Range<usize>> + use<> {
 fn evaluate_all(network: &mut Network, examples: &Examples) -> Result<Tally, TrainError> {
     let mut tally = Tally::default();
     for block in blocks(examples) {
-        tally.add(network.evaluate(examples, block)?);
+        tally.add(network.evaluate(examples, block, None)?);
     }
     Ok(tally)
 }
@@ -510,6 +557,36 @@ fn outputs_of_all(network: &mut Network, examples: &Examples) -> Result<Vec<f32>
         network.outputs(examples, block, &mut outputs)?;
     }
     Ok(outputs)
+}
+
+/// The weight of all rows in the measures.
+fn total_weight(examples: &Examples) -> f64 {
+    match &examples.weights {
+        Some(weights) => weights.iter().map(|weight| f64::from(weight.measures)).sum(),
+        None => real(examples.features.nrows()),
+    }
+}
+
+/// Whether some rows count more than others.
+pub(crate) fn is_weighted(data: &Splits) -> bool {
+    let folds = data.folds.iter().map(|fold| &fold.validation);
+    let splits = [&data.train, &data.validation].into_iter().chain(&data.test).chain(folds);
+    splits.into_iter().any(|examples| examples.weights.is_some())
+}
+
+/// What tells these weights from others; empty without weights.
+fn weights_identity(data: &Splits) -> String {
+    if !is_weighted(data) {
+        return String::new();
+    }
+    let mut hasher = blake3::Hasher::new();
+    for examples in [&data.train, &data.validation] {
+        for weight in examples.weights.iter().flatten() {
+            hasher.update(&weight.loss.to_le_bytes());
+            hasher.update(&weight.measures.to_le_bytes());
+        }
+    }
+    format!(" weights {}", hasher.finalize().to_hex())
 }
 
 fn has_classes(examples: &Examples) -> bool {

@@ -13,7 +13,8 @@
 
 use std::sync::Arc;
 
-use caviar_common::metric::{EpochMetrics, Score};
+use caviar_common::measure::Measure;
+use caviar_common::metric::{EpochMetrics, Measured, Score};
 use caviar_common::numbers::{real, to_u32};
 use caviar_common::spec::Objective;
 use caviar_common::train::TrainSpec;
@@ -22,9 +23,8 @@ use caviar_metrics::Predictions;
 use caviar_metrics::ensemble::average;
 use caviar_model::{Kept, Member, Model};
 
-use crate::checkpoint;
+use crate::checkpoint::{self, ScoreForm};
 use crate::error::TrainError;
-use crate::keep;
 use crate::kernels::Family;
 use crate::trainer::{Part, Trainer};
 
@@ -38,6 +38,8 @@ pub struct TrialTrainer {
     data: Arc<Splits>,
     /// The mean of the last epoch that all parts have done; `None` before.
     last: Option<EpochMetrics>,
+    /// The measure that is the objective, if one is.
+    measure: Option<Measure>,
 }
 
 impl TrialTrainer {
@@ -62,7 +64,7 @@ impl TrialTrainer {
                 .with_objective(objective)
         };
         let parts = (0..).zip(fold_of_each).map(part).collect::<Result<_, _>>()?;
-        Ok(Self { parts, data, last: None })
+        Ok(Self { parts, data, last: None, measure: objective.metric.measure() })
     }
 
     /// Trains one epoch of every part and returns the mean of their metrics.
@@ -127,8 +129,9 @@ impl TrialTrainer {
         }
         let data = Arc::clone(&self.data);
         let Some(test) = &data.test else { return Ok(None) };
-        let outputs = self.parts.iter_mut().map(|part| part.outputs(test));
-        keep::score(test, outputs.collect::<Result<_, _>>()?).map(Some)
+        let parts = self.parts.iter_mut().map(|part| part.predictions(test).map(Some));
+        let predictions = mean_of(parts)?.ok_or(TrainError::Missing { what: "predictions" })?;
+        Ok(Some(score_of(&predictions, &data, self.measure)))
     }
 
     /// The average of all parts as a model. Its predictions for a fold are those of the parts that
@@ -159,7 +162,7 @@ impl TrialTrainer {
         for fold in 0..data.parts() {
             let examples = data.validation(fold);
             let judged = self.parts.iter_mut().filter(|part| part.fold() == fold);
-            let Some(mean) = mean_of(judged.map(|part| part.predictions(examples)))? else {
+            let Some(mean) = mean_of(judged.map(|part| part.kept_predictions(examples)))? else {
                 return Ok(None);
             };
             folds.push(mean);
@@ -172,7 +175,7 @@ impl TrialTrainer {
     fn test_predictions(&mut self) -> Result<Option<Predictions>, TrainError> {
         let data = Arc::clone(&self.data);
         let Some(test) = &data.test else { return Ok(None) };
-        mean_of(self.parts.iter_mut().map(|part| part.predictions(test)))
+        mean_of(self.parts.iter_mut().map(|part| part.kept_predictions(test)))
     }
 
     /// The state that later steps depend on, for [`Self::restore`] on any machine: that of the only
@@ -200,7 +203,9 @@ impl TrialTrainer {
             return Ok(seconds);
         }
         let has_classes = matches!(self.data.train.targets, Targets::Classes(_));
-        let (last, parts) = checkpoint::split(checkpoint, self.parts.len(), has_classes)?;
+        let measure = self.measure;
+        let (last, parts) =
+            checkpoint::split(checkpoint, self.parts.len(), ScoreForm { has_classes, measure })?;
         let before = self.parts.iter().map(|part| part.checkpoint(0.0));
         let before = before.collect::<Result<Vec<_>, _>>()?;
         let mut seconds = 0.0;
@@ -239,6 +244,24 @@ fn mean_of(
         .map_err(|_| TrainError::Missing { what: "predictions of equal rows" })
 }
 
+/// The score of predictions, in the scale of the training.
+fn score_of(predictions: &Predictions, data: &Splits, measure: Option<Measure>) -> Score {
+    let value = |measure| predictions.measure(measure);
+    let standard = data.schema.as_deref().and_then(|schema| schema.label.standard);
+    let (loss, accuracy) = match data.train.targets {
+        Targets::Classes(_) => (value(Measure::LogLoss), value(Measure::Accuracy)),
+        Targets::Values(_) => {
+            let scale = standard.map_or(1.0, |standard| standard.scale);
+            (value(Measure::Rmse).map(|rmse| (rmse * scale).powi(2)), None)
+        }
+    };
+    let measured = measure.and_then(|measure| {
+        let value = value(measure).filter(|value| !value.is_nan())?;
+        Some(Measured { measure, value })
+    });
+    Score { loss: loss.unwrap_or(f64::NAN), accuracy, measured }
+}
+
 /// The mean of the metrics of one epoch; `None` without any.
 fn mean_metrics(parts: &[EpochMetrics]) -> Option<EpochMetrics> {
     let [first, ..] = parts else { return None };
@@ -252,6 +275,7 @@ fn mean_metrics(parts: &[EpochMetrics]) -> Option<EpochMetrics> {
         Score {
             loss: scores.map(|score| score.loss).sum::<f64>() / count,
             accuracy: accuracies.map(|all| all.into_iter().sum::<f64>() / count),
+            measured: mean_measured(parts, score),
         }
     };
     Some(EpochMetrics {
@@ -259,4 +283,13 @@ fn mean_metrics(parts: &[EpochMetrics]) -> Option<EpochMetrics> {
         train: mean(|metrics| metrics.train),
         validation: mean(|metrics| metrics.validation),
     })
+}
+
+/// The mean of the measure that all parts have; `None` if one has none.
+fn mean_measured(parts: &[EpochMetrics], score: fn(&EpochMetrics) -> Score) -> Option<Measured> {
+    let measured: Option<Vec<Measured>> = parts.iter().map(|part| score(part).measured).collect();
+    let measured = measured?;
+    let measure = measured.first()?.measure;
+    let sum: f64 = measured.iter().map(|measured| measured.value).sum();
+    Some(Measured { measure, value: sum / real(measured.len()) })
 }

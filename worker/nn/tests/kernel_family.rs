@@ -70,6 +70,7 @@ fn the_environment_variable_forces_a_family_or_is_an_error() {
 #[ignore = "a test above runs it in its own process"]
 fn train() {
     let examples = |rows: usize| Examples {
+        weights: None,
         features: Array2::from_shape_fn((rows, 10), |(row, column)| {
             f32::from(u8::try_from((row * 7 + column * 3) % 11).unwrap()) - 5.0
         }),
@@ -98,6 +99,7 @@ fn train() {
 #[ignore = "a test above runs it in its own process"]
 fn look() {
     let examples = || Examples {
+        weights: None,
         features: Array2::zeros((4, 2)),
         targets: Targets::Classes(vec![0, 1, 0, 1]),
     };

@@ -67,6 +67,7 @@ static ALLOCATOR: Counting = Counting;
 
 fn data(has_classes: bool) -> Arc<Splits> {
     let examples = |rows: usize| Examples {
+        weights: None,
         features: Array2::from_shape_fn((rows, 10), |(row, column)| {
             ((row * 7 + column * 3) % 11) as f32 / 5.0 - 1.0
         }),

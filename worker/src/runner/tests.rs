@@ -236,8 +236,8 @@ fn a_panic_fails_only_its_trial_and_the_message_reports_it() {
     let runner = Runner::new(&Runners::new(events, None, None, None), &Arc::default());
     let point = EpochMetrics {
         epoch: 2,
-        train: Score { loss: 1.0, accuracy: None },
-        validation: Score { loss: 1.0, accuracy: None },
+        train: Score { loss: 1.0, accuracy: None, measured: None },
+        validation: Score { loss: 1.0, accuracy: None, measured: None },
     };
     runner.last.set(Some(point));
     let result = finished(runner.catch_panic(|| panic!("index {} out of range", 7)));

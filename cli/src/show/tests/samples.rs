@@ -82,7 +82,7 @@ pub(crate) fn sweep() -> SweepView {
         best: Some(TrialView { curve: Vec::new(), ..trials().remove(2) }),
         test: Some(TestView {
             trial: TrialNumber(2),
-            score: Some(Score { loss: 0.125, accuracy: Some(174.0 / 180.0) }),
+            score: Some(Score { loss: 0.125, accuracy: Some(174.0 / 180.0), measured: None }),
             reproduced: true,
             message: None,
         }),
@@ -166,8 +166,8 @@ fn large_trial(number: u32, state: TrialState, epoch: u32, accuracy: f64) -> Tri
     ];
     let last = (epoch > 0).then_some(EpochMetrics {
         epoch,
-        train: Score { loss: 0.31, accuracy: Some(accuracy) },
-        validation: Score { loss: 0.35, accuracy: Some(accuracy) },
+        train: Score { loss: 0.31, accuracy: Some(accuracy), measured: None },
+        validation: Score { loss: 0.35, accuracy: Some(accuracy), measured: None },
     });
     TrialView {
         assignment: values.into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),
@@ -258,8 +258,8 @@ pub(crate) fn ranked_trials() -> Vec<TrialView> {
 pub(crate) fn trials() -> Vec<TrialView> {
     let epoch = |epoch, loss, accuracy| EpochMetrics {
         epoch,
-        train: Score { loss, accuracy: Some(accuracy) },
-        validation: Score { loss, accuracy: Some(accuracy) },
+        train: Score { loss, accuracy: Some(accuracy), measured: None },
+        validation: Score { loss, accuracy: Some(accuracy), measured: None },
     };
     vec![
         trial(0, 1, 0.01, TrialState::Completed, vec![epoch(1, 0.5, 0.9), epoch(2, 0.25, 0.95)]),

@@ -14,7 +14,9 @@ use crate::cells::Section;
 use crate::content::Content;
 use crate::dataset::Parts;
 use crate::delimited::numbered;
-use crate::error::{COLUMNS, DataError, GROUP, IGNORE, LABEL, LABELS, SOURCE, TIME, TYPES, shown};
+use crate::error::{
+    COLUMNS, DataError, GROUP, IGNORE, LABEL, LABELS, SOURCE, TIME, TYPES, WEIGHT, shown,
+};
 use crate::file_error::FileError;
 use crate::format::Format;
 use crate::inputs::Inputs;
@@ -214,6 +216,9 @@ pub(crate) fn refuse_columns(spec: &DataSpec) -> Result<(), DataError> {
     }
     if split.time.is_some() {
         return refused(TIME, "time is for tables: images have no columns, so remove it");
+    }
+    if spec.weights.column.is_some() {
+        return refused(WEIGHT, "weight is for tables: images have no columns, so remove it");
     }
     Ok(())
 }

@@ -13,7 +13,7 @@ use crate::forms::{Form, PLAIN, quick};
 use crate::labels::Labels;
 use crate::limits::{MAX_CATEGORIES, MAX_LABEL_BYTES, MAX_NUMBER, MAX_VALUES};
 use crate::missing::{MissingTexts, Presence};
-use crate::table::{Column, GIVEN_POOL, Roles, Skipped, Why};
+use crate::table::{Column, GIVEN_POOL, Roles, Skipped, Why, is_weight};
 
 /// The columns read so far, and the first bad cell.
 pub(super) struct Builder<'a> {
@@ -27,6 +27,7 @@ pub(super) struct Builder<'a> {
     labels: Labels,
     groups: Codes,
     times: Vec<f64>,
+    weights: Vec<f64>,
     parts: Vec<f64>,
     /// Columns that are read, with the label.
     width: usize,
@@ -121,9 +122,11 @@ impl Codes {
 impl<'a> Builder<'a> {
     pub(super) fn new(plans: &'a Plans, spec: &DataSpec) -> Self {
         let column = |plan: &Plan| match plan {
-            Plan::Skip | Plan::Label(_) | Plan::Group | Plan::Time(Form::Number(_)) => {
-                Growing::Nothing
-            }
+            Plan::Skip
+            | Plan::Label(_)
+            | Plan::Group
+            | Plan::Weight(_)
+            | Plan::Time(Form::Number(_)) => Growing::Nothing,
             Plan::Number(_) | Plan::Boolean(_) | Plan::Date(_) | Plan::Time(_) => {
                 Growing::Numbers(Vec::new())
             }
@@ -139,6 +142,7 @@ impl<'a> Builder<'a> {
             width: plans.plans.iter().filter(|plan| **plan != Plan::Skip).count(),
             groups: Codes::default(),
             times: Vec::new(),
+            weights: Vec::new(),
             parts: Vec::new(),
             plans,
             rows: 0,
@@ -182,6 +186,10 @@ impl<'a> Builder<'a> {
                 let (path, column) = (self.path.clone(), column.unwrap_or_default());
                 return Err(DataError::NoTime { path, line, column });
             }
+            if let Plan::Weight(form) = plan {
+                self.weight(index, cell, *form, line)?;
+                continue;
+            }
             if let Err(fault) = self.cell(index, cell, *plan) {
                 self.note(line, index, cell, fault);
             }
@@ -189,9 +197,32 @@ impl<'a> Builder<'a> {
         Ok(())
     }
 
+    /// Adds the weight of a row, which no row can lack.
+    fn weight(
+        &mut self,
+        index: usize,
+        cell: &[u8],
+        form: Form,
+        line: u64,
+    ) -> Result<(), DataError> {
+        let is_present = self.missing.presence(cell) == Presence::Present;
+        let weight = number(form, cell).ok().filter(|weight| is_present && is_weight(*weight));
+        match weight {
+            Some(weight) => {
+                self.weights.push(weight);
+                Ok(())
+            }
+            None => Err(DataError::Weight {
+                place: format!("{}, line {line}", self.path),
+                column: self.plans.names.get(index).map(|name| shown(name)).unwrap_or_default(),
+                value: shown(&String::from_utf8_lossy(cell)),
+            }),
+        }
+    }
+
     fn cell(&mut self, index: usize, cell: &[u8], plan: Plan) -> Result<(), Fault> {
         let (form, has_weak) = match plan {
-            Plan::Skip => return Ok(()),
+            Plan::Skip | Plan::Weight(_) => return Ok(()),
             Plan::Label(LabelPlan::Classes) => {
                 return self
                     .labels
@@ -269,7 +300,7 @@ impl<'a> Builder<'a> {
             self.columns.into_iter().zip(&self.plans.plans).zip(&self.plans.names)
         {
             let (kind, form) = match plan {
-                Plan::Skip | Plan::Label(_) | Plan::Group => continue,
+                Plan::Skip | Plan::Label(_) | Plan::Group | Plan::Weight(_) => continue,
                 Plan::Number(form) => (ColumnType::Number, Some(*form)),
                 Plan::Boolean(form) => (ColumnType::Boolean, Some(*form)),
                 Plan::Date(form) => (ColumnType::Date, Some(*form)),
@@ -302,11 +333,13 @@ impl<'a> Builder<'a> {
         let has = |plan: fn(&Plan) -> bool| self.plans.plans.iter().any(plan);
         let is_grouped = has(|plan| *plan == Plan::Group);
         let is_timed = has(|plan| matches!(plan, Plan::Time(_)));
+        let is_weighted = has(|plan| matches!(plan, Plan::Weight(_)));
         let is_given = self.parts.iter().any(|part| *part != GIVEN_POOL);
         let roles = Roles {
             group: is_grouped.then(|| Cells::pack(&self.groups.finish().0)),
             time: is_timed.then(|| Cells::pack(&self.times)),
             given: is_given.then(|| Cells::pack(&self.parts)),
+            weight: is_weighted.then(|| Cells::pack(&self.weights)),
             seasonal: seasonal.filter(|name| columns.iter().any(|c: &Column| c.name == *name)),
         };
         Ok(Built { columns, free, labels: self.labels, roles })

@@ -6,7 +6,7 @@ use caviar_common::data::{ColumnType, DataNote, DataSpec};
 use caviar_common::text::nearest;
 
 use super::scan::{ColumnScan, Scan, numbered};
-use crate::error::{COLUMNS, DataError, GROUP, HEADER, IGNORE, TIME, TYPES, shown};
+use crate::error::{COLUMNS, DataError, GROUP, HEADER, IGNORE, TIME, TYPES, WEIGHT, shown};
 use crate::forms::{Form, ISO_DATE, PLAIN, TRUE_FALSE};
 use crate::missing::MissingTexts;
 use crate::table::{Skipped, Why, info, warning};
@@ -26,6 +26,8 @@ pub(super) enum Plan {
     Group,
     /// The time of a row. Dates are also an input.
     Time(Form),
+    /// The weight of a row, which is not an input.
+    Weight(Form),
     Number(Form),
     /// Text. Unless the spec asks for a category, it can turn out to be free text.
     Category {
@@ -86,6 +88,8 @@ impl Plans {
                 Plan::Group
             } else if Some(name) == spec.split.time.as_ref() {
                 Plan::Time(planner.time(name, column)?)
+            } else if Some(name) == spec.weights.column.as_ref() {
+                Plan::Weight(column.candidates.form().filter(is_number).unwrap_or(PLAIN))
             } else if planner.is_left_out(name) {
                 planner.skipped.push(Skipped { name: name.clone(), why: Why::Ignored });
                 Plan::Skip
@@ -107,6 +111,7 @@ impl Plans {
             | Plan::Skip
             | Plan::Group
             | Plan::Time(_)
+            | Plan::Weight(_)
             | Plan::Number(_)
             | Plan::Category { .. }
             | Plan::Boolean(_)
@@ -162,7 +167,8 @@ fn check_names(names: &[String], spec: &DataSpec) -> Result<(), DataError> {
         lists.into_iter().flat_map(|(field, list)| list.iter().map(move |n| (field, n)));
     let typed = table.types.keys().map(|name| (TYPES, name));
     let group = spec.split.group.iter().map(|name| (GROUP, name));
-    let roles = group.chain(spec.split.time.iter().map(|name| (TIME, name)));
+    let weight = spec.weights.column.iter().map(|name| (WEIGHT, name));
+    let roles = group.chain(spec.split.time.iter().map(|name| (TIME, name))).chain(weight);
     match listed_names.chain(typed).chain(roles).find(|(_, name)| !known.contains(name.as_str())) {
         None => Ok(()),
         Some((field, name)) => Err(DataError::UnknownColumn {

@@ -14,12 +14,12 @@ use caviar_common::data::{ColumnType, DataNote, DataSpec};
 
 use crate::cells::Cells;
 use crate::delimited::{hint, listed};
-use crate::error::{DataError, GROUP, IGNORE, TIME, TYPES, shown};
+use crate::error::{DataError, GROUP, IGNORE, TIME, TYPES, WEIGHT, shown};
 use crate::fault::Fault;
 use crate::file_error::FileError;
 use crate::forms::CellFault;
 use crate::limits::{MAX_FEATURES, MAX_NUMBER, MAX_VALUES};
-use crate::table::{Column, Roles, Skipped, Table, Why, info, warning};
+use crate::table::{Column, Roles, Skipped, Table, Why, info, is_weight, warning};
 
 pub(crate) use label::{Label, read_label};
 
@@ -119,6 +119,9 @@ impl<'a> Builder<'a> {
         if split.time.as_deref() == Some(name) {
             return self.time(name, stored);
         }
+        if self.spec.weights.column.as_deref() == Some(name) {
+            return self.weight(name, stored);
+        }
         let asked = self.spec.table.types.get(name).copied();
         let input = match input::read(stored, asked, &self.label.is_labelled) {
             Ok(input) => input,
@@ -185,6 +188,26 @@ impl<'a> Builder<'a> {
         Ok(())
     }
 
+    /// Reads the column with the weights of the rows.
+    fn weight(&mut self, name: &str, stored: &dyn Stored) -> Result<(), DataError> {
+        let input = input::read(stored, Some(ColumnType::Number), &self.label.is_labelled);
+        let weights = match input.map_err(|bad| self.bad_value(name, stored, bad))?.values {
+            input::Values::Read { values, .. } => values,
+            // Only text that is not read as numbers can be free text.
+            input::Values::Free { .. } => Vec::new(),
+        };
+        let rows = self.label.is_labelled.iter().enumerate().filter(|(_, is_read)| **is_read);
+        if let Some(((row, _), value)) = rows.zip(&weights).find(|(_, it)| !is_weight(**it)) {
+            return Err(DataError::Weight {
+                place: format!("{}, row {row} (from 0)", self.spec.source),
+                column: shown(name),
+                value: if value.is_nan() { String::new() } else { value.to_string() },
+            });
+        }
+        self.roles.weight = Some(Cells::pack(&weights));
+        Ok(())
+    }
+
     fn bad_value(&self, name: &str, stored: &dyn Stored, bad: Bad) -> DataError {
         let is_typed = self.spec.table.types.contains_key(name);
         let field = if is_typed { TYPES } else { crate::error::SOURCE };
@@ -228,7 +251,8 @@ impl<'a> Builder<'a> {
 /// name that stands for it and others.
 pub(crate) fn is_left_out(spec: &DataSpec, name: &str, group: Option<&str>) -> bool {
     let (table, split) = (&spec.table, &spec.split);
-    if split.group.as_deref() == Some(name) || split.time.as_deref() == Some(name) {
+    let roles = [&split.group, &split.time, &spec.weights.column];
+    if roles.into_iter().any(|role| role.as_deref() == Some(name)) {
         return false;
     }
     let has =
@@ -265,7 +289,8 @@ fn check_names(spec: &DataSpec, names: &[String], groups: &[String]) -> Result<(
     let untyped = |(_, name): &(&str, &String)| !is_known(name);
     let typed = table.types.keys().map(|name| (TYPES, name));
     let group = spec.split.group.iter().map(|name| (GROUP, name));
-    let roles = group.chain(spec.split.time.iter().map(|name| (TIME, name)));
+    let weight = spec.weights.column.iter().map(|name| (WEIGHT, name));
+    let roles = group.chain(spec.split.time.iter().map(|name| (TIME, name))).chain(weight);
     let unknown = listed_names.filter(unlisted).chain(typed.chain(roles).filter(untyped)).next();
     match unknown {
         None => Ok(()),

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::weights::read_weights;
 use crate::assignment::Value;
 use crate::data::{ColumnType, DataSpec, SplitSpec, TableSpec, Task};
 use crate::error::{Problem, Problems};
@@ -47,6 +48,7 @@ pub(super) fn check_data(draft: &Draft, problems: &mut Problems) -> DataSpec {
         test,
         table: check_table(data, problems),
         split: check_split(data, problems),
+        weights: read_weights(data),
     }
 }
 
@@ -109,14 +111,20 @@ fn check_folds(data: &DraftData, problems: &mut Problems) -> Option<u32> {
     folds
 }
 
-/// The task as given. If it is absent but the objective is a metric that only classification has,
-/// or labels are smoothed, the task is classification.
+/// The task as given. If it is absent but the objective is a metric that only one task has, it is
+/// that task, and if labels are smoothed or classes have weights, it is classification.
 fn check_task(draft: &Draft, problems: &mut Problems) -> Option<Task> {
     let tasks = Task::ALL.map(|task| (task.name(), Some(task)));
     let metric = draft.objective.metric.as_deref().and_then(Metric::from_name);
-    let has_classes = metric.is_some_and(|metric| metric.needs_classes());
-    let has_classes = has_classes || smoothing_field(draft).is_some();
-    let implied = has_classes.then_some(Task::Classification);
+    let has_classes = metric.as_ref().is_some_and(Metric::needs_classes);
+    let has_numbers = metric.as_ref().is_some_and(Metric::needs_numbers);
+    let has_classes =
+        has_classes || smoothing_field(draft).is_some() || draft.data.class_weights.is_some();
+    let implied = match (has_classes, has_numbers) {
+        (_, true) => Some(Task::Regression),
+        (true, false) => Some(Task::Classification),
+        (false, false) => None,
+    };
     named("data.task", draft.data.task.as_deref(), &tasks, implied, problems)
 }
 

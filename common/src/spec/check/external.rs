@@ -42,6 +42,8 @@ pub(super) fn check_external_data(draft: &Draft, problems: &mut Problems) -> Dat
         ("validation_source", data.validation_source.is_some()),
         ("test_source", data.test_source.is_some()),
         ("folds", data.folds.is_some()),
+        ("class_weights", data.class_weights.is_some()),
+        ("weight", data.weight.is_some()),
     ] {
         if given {
             let message = format!("source = \"external\" reads no data: remove {key}");

@@ -7,6 +7,7 @@ mod data;
 mod external;
 mod range;
 mod space;
+mod weights;
 
 use self::data::{check_data, check_smoothing};
 use self::external::{
@@ -14,6 +15,7 @@ use self::external::{
     check_external_stopping,
 };
 use self::space::{Subject, check_space};
+use self::weights::check_weights;
 use super::rules::{GIVEN_TWICE, check_epoch, check_goal, check_stopping, expected_whole, named};
 use super::{
     AUTO, Draft, Goal, KeepSpec, Objective, ObjectiveEpoch, Order, Parallelism, SearchSpec,
@@ -28,7 +30,7 @@ use crate::ids::{Name, TrialNumber};
 use crate::limits::{MAX_MODELS, MAX_PARALLELISM, MAX_REPEATS, MAX_ROUNDS, MAX_TRIALS};
 use crate::metric::Metric;
 use crate::space::Space;
-use crate::text::quoted;
+use crate::text::{one_of, quoted};
 
 impl Draft {
     /// Checks everything that can be checked without reading the data.
@@ -60,6 +62,7 @@ impl Draft {
             fixed = check_fixed(self, &mut problems);
             space = check_space(self.space.as_deref(), &fixed, Subject::Network, &mut problems);
             check_smoothing(self, data.task, &mut problems);
+            check_weights(self, data.task, &mut problems);
             search = check_search(self, &space, &mut problems);
             objective = check_objective(self, data.task, &mut problems);
             stopping = check_stopping(self, search.strategy.default_stopping(), &mut problems);
@@ -275,15 +278,17 @@ fn check_grid(space: &Space, trials: u32, problems: &mut Problems) {
 /// [`SweepSpec::resolve`].
 fn check_objective(draft: &Draft, task: Option<Task>, problems: &mut Problems) -> Objective {
     let default = Objective::default_of(task.unwrap_or_default());
-    let metrics = Metric::ALL;
-    let known: Vec<(&str, &Metric)> = metrics
-        .iter()
-        .filter(|m| task != Some(Task::Regression) || !m.needs_classes())
-        .map(|m| (m.name(), m))
-        .collect();
+    let metrics: Vec<Metric> = Metric::of_networks().filter(|m| has(task, m)).collect();
+    let known: Vec<(&str, &Metric)> = metrics.iter().map(|m| (m.name(), m)).collect();
     let given = draft.objective.metric.as_deref();
-    let metric = named("objective.metric", given, &known, &default.metric, problems);
-    let natural = if metric.needs_classes() { Goal::Maximize } else { Goal::Minimize };
+    let metric = match misplaced(given, task, &known) {
+        Some(problem) => {
+            problems.push(problem);
+            &default.metric
+        }
+        None => named("objective.metric", given, &known, &default.metric, problems),
+    };
+    let natural = if metric.increases() { Goal::Maximize } else { Goal::Minimize };
     let goal = check_goal(draft, natural, problems);
     let epoch = check_epoch(draft, ObjectiveEpoch::Best, problems);
     let repeats = check_repeats(draft, problems);
@@ -299,6 +304,33 @@ fn check_repeats(draft: &Draft, problems: &mut Problems) -> u32 {
         problems.push(Problem::with_value("objective.repeats", given, message));
         1
     })
+}
+
+/// The problem of a metric that the other task has.
+fn misplaced(
+    given: Option<&str>,
+    task: Option<Task>,
+    known: &[(&str, &Metric)],
+) -> Option<Problem> {
+    let (given, task) = (given?, task?);
+    let metric = Metric::from_name(given).filter(|metric| !has(Some(task), metric))?;
+    let other = if metric.needs_classes() { Task::Classification } else { Task::Regression };
+    let message = format!(
+        "only {} has it, and task = {:?}: expected {}",
+        other.name(),
+        task.name(),
+        one_of(known.iter().map(|(name, _)| *name))
+    );
+    Some(Problem::with_value("objective.metric", quoted(given), message))
+}
+
+/// Whether the task has the metric.
+const fn has(task: Option<Task>, metric: &Metric) -> bool {
+    match task {
+        Some(Task::Classification) => !metric.needs_numbers(),
+        Some(Task::Regression) => !metric.needs_classes(),
+        None => true,
+    }
 }
 
 /// How many models are kept.

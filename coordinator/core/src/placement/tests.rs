@@ -265,7 +265,7 @@ impl Chaos {
         let (lease, reported) = (*lease, *epoch);
         *epoch += 1;
         let loss = real(to_usize(self.chance.below(100)));
-        let score = Score { loss, accuracy: Some(0.5) };
+        let score = Score { loss, accuracy: Some(0.5), measured: None };
         let last = EpochMetrics { epoch: reported + 1, train: score, validation: score };
         let message = if reported < 9 {
             FromWorker::Report { lease, points: vec![last], seconds: None }

@@ -57,6 +57,9 @@ impl Coordinator {
             return Err(Refusal::InvalidReport(message).into());
         }
         let trial = self.trial_of(lease)?;
+        if let Some(objection) = self.lacks_measure(lease, points) {
+            return Err(Refusal::InvalidReport(objection).into());
+        }
         let before = trial.recorded_epochs();
         let new = points.iter().filter(|point| point.epoch > before);
         let new: Vec<Point> = new.map(|point| Point::Network(*point)).collect();
@@ -83,6 +86,15 @@ impl Coordinator {
         let stored = Stored::Epoch(self.trial_of(lease)?.recorded_epochs());
         self.changes.send(*session, ToWorker::Ack { lease: *id, stored });
         Ok(())
+    }
+
+    /// Why the epochs have no value of the objective of their sweep; `None` if they have one.
+    fn lacks_measure(&self, lease: &Lease, points: &[EpochMetrics]) -> Option<String> {
+        let objective = &self.record.sweep(lease.sweep())?.spec().objective;
+        let measure = objective.metric.measure()?;
+        let without = points.iter().find(|it| it.validation.measure(measure).is_none())?;
+        let (epoch, name) = (without.epoch, measure.name());
+        Some(format!("epoch {epoch} of trial {} was reported without {name}", lease.trial()))
     }
 
     /// Records a checkpoint that the worker has stored, if it is further than the one before.
@@ -404,7 +416,10 @@ fn scored_winner(lease: LeaseId, winner: &Trial, result: Finished) -> WinnerScor
 }
 
 fn has_same_bits(a: &EpochMetrics, b: &EpochMetrics) -> bool {
-    let bits = |score: &Score| (score.loss.to_bits(), score.accuracy.map(f64::to_bits));
+    let bits = |score: &Score| {
+        let measured = score.measured.map(|it| (it.measure, it.value.to_bits()));
+        (score.loss.to_bits(), score.accuracy.map(f64::to_bits), measured)
+    };
     a.epoch == b.epoch
         && bits(&a.train) == bits(&b.train)
         && bits(&a.validation) == bits(&b.validation)

@@ -98,7 +98,7 @@ fn the_lease_on_a_scoring_is_given_back_too() {
     sleep(&mut bench);
     bench.hello(2, "w", 1, 1, &[scoring.0]);
     assert!(!bench.revokes(scoring));
-    let score = Score { loss: 0.5, accuracy: None };
+    let score = Score { loss: 0.5, accuracy: None, measured: None };
     bench.finish(2, scoring, Outcome::Completed, Some(score)).unwrap();
     assert_eq!(bench.sweep_state(), SweepState::Completed);
 }

@@ -32,7 +32,7 @@ fn a_sweep_runs_to_its_winner_and_the_winner_is_scored_once() {
             1,
             scoring.lease,
             Outcome::Completed,
-            Some(Score { loss: 0.7, accuracy: Some(0.9) }),
+            Some(Score { loss: 0.7, accuracy: Some(0.9), measured: None }),
         )
         .unwrap();
     let view = bench.core.sweep(SWEEP).unwrap();

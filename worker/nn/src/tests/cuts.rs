@@ -5,7 +5,9 @@ use std::cell::Cell;
 use std::sync::Arc;
 
 use caviar_common::data::Task;
-use caviar_common::spec::{Objective, ObjectiveEpoch};
+use caviar_common::measure::Measure;
+use caviar_common::metric::Metric;
+use caviar_common::spec::{Goal, Objective, ObjectiveEpoch};
 use caviar_common::train::{Init, Optimizer, Precision, Schedule, TrainSpec};
 use caviar_data::Splits;
 use proptest::collection::vec;
@@ -95,13 +97,14 @@ fn data(outputs: u32) -> Arc<Splits> {
 }
 
 /// The bits of the metrics of each epoch that ends, until `go_on` interrupts or the training ends.
-fn run(trainer: &mut Trainer, epochs: u32, go_on: &dyn Fn() -> bool) -> Vec<[u64; 4]> {
+fn run(trainer: &mut Trainer, epochs: u32, go_on: &dyn Fn() -> bool) -> Vec<[u64; 5]> {
     let mut ended = Vec::new();
     while trainer.epochs_done() < epochs {
         let Some(metrics) = trainer.epoch(go_on).unwrap() else { break };
         let scores = [metrics.train, metrics.validation];
         let words = scores.map(|it| [it.loss.to_bits(), it.accuracy.unwrap_or(-1.0).to_bits()]);
-        ended.push([words[0][0], words[0][1], words[1][0], words[1][1]]);
+        let measured = metrics.validation.measured.map_or(0, |it| it.value.to_bits());
+        ended.push([words[0][0], words[0][1], words[1][0], words[1][1], measured]);
     }
     ended
 }
@@ -119,12 +122,16 @@ proptest! {
         outputs in select(vec![0u32, 3]),
         cuts in vec((0u32..40, any::<proptest::sample::Index>(), any::<bool>()), 1..5),
         epoch in select(ObjectiveEpoch::ALL.to_vec()),
+        measure in select(vec![None, Some(Measure::RocAuc), Some(Measure::MacroF1)]),
     ) {
         if outputs == 0 {
             spec.label_smoothing = 0.0;
         }
         let (families, data) = (Family::available(), data(outputs));
-        let objective = Objective { epoch, ..Objective::default_of(Task::Regression) };
+        let mut objective = Objective { epoch, ..Objective::default_of(Task::Regression) };
+        if let Some(measure) = measure.filter(|_| outputs > 0) {
+            (objective.metric, objective.goal) = (Metric::Measure(measure), Goal::of(measure));
+        }
         let new = |family| {
             let trainer = Trainer::with_family(family, &spec, data.clone(), (5, 6, Part::default())).unwrap();
             trainer.with_objective(&objective).unwrap()
@@ -177,16 +184,16 @@ fn a_checkpoint_has_the_size_that_is_promised() {
         };
         let statistics = 2 * (12 + 9);
         let floats = trainer.parameters() * (1 + slots) + statistics;
-        assert_eq!(trainer.checkpoint(0.0).unwrap().len(), 4 * floats + 184, "{optimizer:?}");
+        assert_eq!(trainer.checkpoint(0.0).unwrap().len(), 4 * floats + 216, "{optimizer:?}");
         let spec = TrainSpec { weight_average: 0.9, ..spec };
         let trainer =
             Trainer::with_family(Family::available()[0], &spec, data(3), (5, 6, Part::default()))
                 .unwrap();
         let floats = floats + trainer.parameters() + statistics;
-        assert_eq!(trainer.checkpoint(0.0).unwrap().len(), 4 * floats + 184, "{optimizer:?}");
+        assert_eq!(trainer.checkpoint(0.0).unwrap().len(), 4 * floats + 216, "{optimizer:?}");
         let trainer = trainer.with_objective(&Objective::default_of(Task::Regression)).unwrap();
         let floats = floats + trainer.parameters() + statistics;
-        assert_eq!(trainer.checkpoint(0.0).unwrap().len(), 4 * floats + 184 + 36, "{optimizer:?}");
+        assert_eq!(trainer.checkpoint(0.0).unwrap().len(), 4 * floats + 216 + 52, "{optimizer:?}");
     }
 }
 

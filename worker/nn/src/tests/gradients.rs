@@ -1,10 +1,10 @@
 //! Gradients: finite differences check the plain network, which checks the fast one.
 
 use caviar_common::train::{Normalization, TrainSpec};
-use caviar_data::Examples;
+use caviar_data::{Examples, RowWeight};
 use ndarray::Array2;
 
-use super::plain_network::{Pass, train_pass};
+use super::plain_network::{Pass, weighted_pass};
 use super::support::{ACTIVATIONS, NORMALIZATIONS, draws, examples, spec};
 use crate::batch_norm::Statistics;
 use crate::kernels::{Family, offset};
@@ -64,6 +64,12 @@ fn all_cases(family: Family) -> Vec<Case> {
     for shape in SHAPES {
         cases.push(case(family, TrainSpec { label_smoothing: 0.3, ..spec() }, shape));
     }
+    for (shape, label_smoothing) in SHAPES.into_iter().zip([0.0, 0.3].into_iter().cycle()) {
+        let mut case = case(family, TrainSpec { label_smoothing, ..spec() }, shape);
+        let weight = |row: usize| RowWeight { loss: (row * 7 % 5) as f32 / 2.0, measures: 1.0 };
+        case.examples.weights = Some((1..=shape.0).map(weight).collect());
+        cases.push(case);
+    }
     cases
 }
 
@@ -75,6 +81,13 @@ fn label(case: &Case) -> String {
         case.widths,
         case.examples.targets.len()
     )
+}
+
+/// The weight of each row in the loss.
+fn weights(examples: &Examples) -> Vec<f64> {
+    let rows = examples.features.nrows();
+    let given = examples.weights.as_ref().map(|weights| weights.iter().map(|it| it.loss.into()));
+    given.map_or_else(|| vec![1.0; rows], Iterator::collect)
 }
 
 fn wide(examples: &Examples) -> Array2<f64> {
@@ -93,7 +106,8 @@ fn plain_gradients_are_the_slopes_of_the_loss() {
     for case in all_cases(family) {
         let x = wide(&case.examples);
         let pass = |parameters: &[f64]| {
-            train_pass(&case.spec, &case.widths, parameters, &x, &case.examples.targets)
+            let (targets, weights) = (&case.examples.targets, weights(&case.examples));
+            weighted_pass(&case.spec, &case.widths, parameters, &x, targets, &weights)
         };
         let gradients = pass(&case.parameters).gradients;
         let step = 1e-6;
@@ -120,12 +134,13 @@ fn plain_gradients_are_the_slopes_of_the_loss() {
 fn fast_gradients_equal_plain_gradients() {
     for family in Family::available() {
         for mut case in all_cases(family) {
-            let want = train_pass(
+            let want = weighted_pass(
                 &case.spec,
                 &case.widths,
                 &case.parameters,
                 &wide(&case.examples),
                 &case.examples.targets,
+                &weights(&case.examples),
             );
             let rows: Vec<u32> = (0..).take(case.examples.targets.len()).collect();
             let tally = case.network.backpropagate(&case.examples, &rows, &mut draws(0)).unwrap();
@@ -172,6 +187,7 @@ fn sensitivity(case: &Case, gradients: &[f64]) -> f64 {
         widths: &case.widths,
         x: &x,
         targets: &case.examples.targets,
+        weights: &weights(&case.examples),
         masks: &[],
         round,
         round_back: round,
@@ -235,6 +251,7 @@ fn dropped_outputs_pass_no_gradient() {
             widths: &case.widths,
             x: &x,
             targets,
+            weights: &weights(&case.examples),
             masks: &masks,
             round: |value| value,
             round_back: |value| value,

@@ -65,10 +65,10 @@ fn a_step_that_lacks_something_is_an_internal_error() {
     assert_eq!(error.map(|error| error.class()), Some(ErrorClass::Internal));
     let examples = examples(10, 4, 3, &mut stream);
     network.layers.pop();
-    let error = network.evaluate(&examples, 0..2).err();
+    let error = network.evaluate(&examples, 0..2, None).err();
     assert_eq!(error, missing("output layer"), "the last layer is a hidden one");
     network.layers.clear();
-    assert_eq!(network.evaluate(&examples, 0..2).err(), missing("output layer"));
+    assert_eq!(network.evaluate(&examples, 0..2, None).err(), missing("output layer"));
 }
 
 #[test]

@@ -14,6 +14,7 @@ mod steps;
 #[path = "../../tests/support/mod.rs"]
 mod support;
 mod trials;
+mod weighted;
 
 use caviar_data::Targets;
 

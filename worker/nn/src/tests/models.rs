@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use caviar_common::data::{DataSpec, Task};
-use caviar_common::spec::Objective;
+use caviar_common::metric::Metric;
+use caviar_common::spec::{Goal, Objective, ObjectiveEpoch};
 use caviar_common::train::{Precision, TrainSpec};
 use caviar_data::{Splits, prepare};
 use caviar_metrics::{Measure, Outputs};
@@ -58,9 +59,9 @@ fn a_model_predicts_the_bits_that_its_training_predicted() {
         let (mut trainer, kept) = trained(&spec, &data, 4);
         // The score of the best epoch is that of the predictions.
         let test = trainer.test().unwrap().unwrap();
-        let accuracy = Measure::Accuracy.of(kept.test.as_ref().unwrap());
+        let accuracy = kept.test.as_ref().unwrap().measure(Measure::Accuracy);
         assert_eq!(accuracy, test.accuracy, "{activation:?}");
-        let validation = Measure::Accuracy.of(kept.validation.as_ref().unwrap());
+        let validation = kept.validation.as_ref().unwrap().measure(Measure::Accuracy);
         assert_eq!(validation, trainer.counting().unwrap().validation.accuracy);
         let mut predictor = Predictor::new(&kept.model).unwrap();
         let mut predicted = Vec::new();
@@ -70,6 +71,68 @@ fn a_model_predicts_the_bits_that_its_training_predicted() {
         let mut one = Vec::new();
         predictor.predict(features.row(7).as_slice().unwrap(), &mut one).unwrap();
         assert_eq!(one, predicted[70..80]);
+    }
+}
+
+/// A table of numbers whose label is far from standardised.
+fn numbers() -> Arc<Splits> {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("numbers.csv");
+    let row = |row: u32| {
+        let (x, z) = (f64::from(row * 37 % 101), f64::from(row * 53 % 89));
+        format!("{x},{z},{}\n", 5e6 + 300.0 * x - 20.0 * z * z / 10.0)
+    };
+    let rows: String = (0..300).map(row).collect();
+    std::fs::write(&file, format!("x,z,y\n{rows}")).unwrap();
+    let data = DataSpec {
+        source: file.to_str().unwrap().to_owned(),
+        label: Some("y".to_owned()),
+        validation: 0.2,
+        test: 0.1,
+        ..DataSpec::default()
+    };
+    Arc::new(prepare(&data, 3).unwrap().0)
+}
+
+#[test]
+fn a_measure_is_that_of_the_predictions_and_chooses_the_epoch() {
+    let measures = Measure::ALL.into_iter().filter(|it| *it != Measure::Accuracy);
+    for (measure, epoch) in measures.zip(ObjectiveEpoch::ALL.into_iter().cycle()) {
+        let data = if measure.needs_classes() { digits() } else { numbers() };
+        let goal = Goal::of(measure);
+        let objective = Objective { metric: Metric::Measure(measure), goal, epoch };
+        let spec = TrainSpec { epochs: 5, batch_size: 32, hidden: vec![12], ..spec() };
+        let trainer = Trainer::new(&spec, Arc::clone(&data), 3, 1).unwrap();
+        let mut trainer = trainer.with_objective(&objective).unwrap();
+        let mut curve = Vec::new();
+        while trainer.epochs_done() < spec.epochs {
+            let metrics = trainer.epoch(&|| true).unwrap().unwrap();
+            assert_eq!(metrics.train.measured, None);
+            curve.push(metrics.get(&objective.metric).unwrap());
+        }
+        let counting = trainer.counting().unwrap();
+        let costs = curve.iter().map(|value| goal.as_cost(*value));
+        let expected = match epoch {
+            ObjectiveEpoch::Best => goal.as_cost(costs.fold(f64::INFINITY, f64::min)),
+            ObjectiveEpoch::Last => *curve.last().unwrap(),
+        };
+        let found = counting.validation.measure(measure).unwrap();
+        assert_eq!(found, expected, "{measure:?} {epoch:?}: {curve:?}");
+        let (test, kept) = (trainer.test().unwrap().unwrap(), trainer.keep("s").unwrap());
+        assert_eq!(kept.validation.unwrap().measure(measure), Some(found), "{measure:?}");
+        assert_eq!(kept.test.unwrap().measure(measure), test.measure(measure), "{measure:?}");
+    }
+}
+
+#[test]
+fn a_measure_of_the_other_task_is_refused() {
+    for (measure, data) in [(Measure::Rmse, digits()), (Measure::RocAuc, numbers())] {
+        let (metric, goal) = (Metric::Measure(measure), Goal::of(measure));
+        let objective = Objective { metric, goal, epoch: ObjectiveEpoch::Best };
+        let trainer = Trainer::new(&spec(), data, 3, 1).unwrap();
+        let error = trainer.with_objective(&objective).err().unwrap().to_string();
+        assert!(error.starts_with("validation split: targets are "), "{error}");
+        assert!(error.ends_with(&format!("which {} measures", measure.name())), "{error}");
     }
 }
 

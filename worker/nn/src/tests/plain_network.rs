@@ -121,11 +121,12 @@ fn backward_of_normalise(
 fn loss(
     z: &Array2<f64>,
     targets: &Targets,
+    weights: &[f64],
     smoothing: f64,
     round: fn(f64) -> f64,
 ) -> (f64, Array2<f64>) {
     let of_each = smoothing / z.ncols() as f64;
-    let rows = z.nrows() as f64;
+    let all: f64 = weights.iter().sum();
     let (mut total, mut gradient) = (0.0, Array2::zeros(z.dim()));
     for row in 0..z.nrows() {
         match targets {
@@ -134,19 +135,20 @@ fn loss(
                 let largest = z.row(row).fold(f64::NEG_INFINITY, |a, &b| a.max(b));
                 let powers = z.row(row).mapv(|x| libm::exp(x - largest));
                 let of_targets = (1.0 - smoothing) * z[[row, class]] + of_each * z.row(row).sum();
-                total += libm::log(powers.sum()) + largest - of_targets;
+                total += weights[row] * (libm::log(powers.sum()) + largest - of_targets);
                 gradient.row_mut(row).assign(&(&powers / powers.sum()).mapv(round));
                 gradient.row_mut(row).mapv_inplace(|share| share - of_each);
                 gradient[[row, class]] -= 1.0 - smoothing;
+                gradient.row_mut(row).mapv_inplace(|slope| slope * weights[row]);
             }
             Targets::Values(values) => {
                 let error = z[[row, 0]] - f64::from(values[row]);
-                total += error * error;
-                gradient[[row, 0]] = 2.0 * error;
+                total += weights[row] * error * error;
+                gradient[[row, 0]] = 2.0 * weights[row] * error;
             }
         }
     }
-    (total / rows, gradient / rows)
+    (total / all, gradient / all)
 }
 
 /// One forward and backward pass without dropout. `widths` are features, hidden units and outputs.
@@ -157,8 +159,20 @@ pub(super) fn train_pass(
     x: &Array2<f64>,
     targets: &Targets,
 ) -> Outcome {
-    Pass { spec, widths, x, targets, masks: &[], round: |value| value, round_back: |value| value }
-        .run(parameters)
+    weighted_pass(spec, widths, parameters, x, targets, &vec![1.0; x.nrows()])
+}
+
+/// The same for the weighted mean of the losses.
+pub(super) fn weighted_pass(
+    spec: &TrainSpec,
+    widths: &[usize],
+    parameters: &[f64],
+    x: &Array2<f64>,
+    targets: &Targets,
+    weights: &[f64],
+) -> Outcome {
+    let (round, round_back): (fn(f64) -> f64, fn(f64) -> f64) = (|value| value, |value| value);
+    Pass { spec, widths, x, targets, weights, masks: &[], round, round_back }.run(parameters)
 }
 
 /// A forward and backward pass with dropout and rounding.
@@ -167,6 +181,8 @@ pub(super) struct Pass<'a> {
     pub(super) widths: &'a [usize],
     pub(super) x: &'a Array2<f64>,
     pub(super) targets: &'a Targets,
+    /// The weight of each row.
+    pub(super) weights: &'a [f64],
     /// The dropout factors of each hidden layer's outputs; empty without dropout.
     pub(super) masks: &'a [Array2<f64>],
     /// Applied to every product, mean and activation.
@@ -177,7 +193,7 @@ pub(super) struct Pass<'a> {
 
 impl Pass<'_> {
     pub(super) fn run(&self, parameters: &[f64]) -> Outcome {
-        let &Self { spec, widths, x, targets, masks, round, round_back } = self;
+        let &Self { spec, widths, x, targets, weights, masks, round, round_back } = self;
         let layers = unpack(spec, widths, parameters);
         let mut outcome = Outcome {
             loss: 0.0,
@@ -214,7 +230,7 @@ impl Pass<'_> {
             traces.push(trace);
             a = z;
         }
-        let (loss, gradient) = loss(&a, targets, spec.label_smoothing, round_back);
+        let (loss, gradient) = loss(&a, targets, weights, spec.label_smoothing, round_back);
         outcome.loss = loss;
         outcome.gradients = self.backward(&layers, &traces, gradient);
         outcome

@@ -66,7 +66,7 @@ fn case(golden: Value) -> Case {
     Case {
         spec,
         widths,
-        examples: Examples { features: x, targets },
+        examples: Examples { features: x, targets, weights: None },
         batch: named(&golden, "batch"),
         golden,
     }
@@ -130,7 +130,7 @@ fn of_trainer(case: &Case, family: Family) -> Vec<Quantity> {
     let rows: Vec<u32> = (0..).take(case.batch).collect();
     let loss = network.backpropagate(&case.examples, &rows, &mut draws(0)).unwrap();
     let loss = loss.score(false).loss;
-    let evaluated = network.evaluate(&case.examples, case.batch..2 * case.batch).unwrap();
+    let evaluated = network.evaluate(&case.examples, case.batch..2 * case.batch, None).unwrap();
     let evaluated = evaluated.score(false).loss;
     let mut quantities = vec![
         ("loss".to_owned(), vec![vec![loss]]),
@@ -146,7 +146,7 @@ fn of_trainer(case: &Case, family: Family) -> Vec<Quantity> {
     let spec = TrainSpec { weight_average: 0.9, ..trainings(case)[4].clone() };
     let mut network = trained(case, &spec, family);
     network.exchange_average();
-    let evaluated = network.evaluate(&case.examples, case.batch..2 * case.batch).unwrap();
+    let evaluated = network.evaluate(&case.examples, case.batch..2 * case.batch, None).unwrap();
     quantities.extend(of_average(
         in_order(&network, &network.parameters),
         running(&network),

@@ -160,6 +160,7 @@ fn plain_passes(case: &Case, training: &Training, parameters: &[f64]) -> (Outcom
             widths: &widths,
             x: &x,
             targets: &targets,
+            weights: &vec![1.0; rows.len()],
             masks: &masks,
             round,
             round_back,
