@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use caviar_common::data::{DataSummary, Task};
+use caviar_common::data::{ClassWeights, DataSummary, Task, WeightSpec};
 use caviar_common::space::{Domain, Parameter};
 use caviar_common::spec::{Parallelism, SweepSpec};
 use serde::Serialize;
@@ -56,6 +56,9 @@ fn write(
         };
         line("baseline", &format!("validation {}: {of}", text::score(&baseline.validation)))?;
     }
+    if let Some(weights) = weights(&spec.data.weights) {
+        line("weights", &weights)?;
+    }
     let search = &spec.search;
     line(
         "search",
@@ -88,6 +91,20 @@ fn write(
         writeln!(out)?;
     }
     data.notes.iter().try_for_each(|note| write_note(out, note, page))
+}
+
+/// How much rows count; `None` if each counts once.
+fn weights(spec: &WeightSpec) -> Option<String> {
+    let classes = spec.classes.as_ref().map(|classes| match classes {
+        ClassWeights::Balanced => "all classes count the same in the training loss".to_owned(),
+        ClassWeights::Given(weights) => {
+            let weights = weights.iter().map(|(name, it)| format!("{name} {}", text::number(*it)));
+            format!("in the training loss {}", weights.collect::<Vec<_>>().join(", "))
+        }
+    });
+    let column = spec.column.as_ref().map(|column| format!("a row counts by its {column:?}"));
+    let parts: Vec<String> = [column, classes].into_iter().flatten().collect();
+    (!parts.is_empty()).then(|| parts.join("; "))
 }
 
 fn at_a_time(parallelism: Parallelism) -> String {

@@ -278,6 +278,7 @@ fn data_of(
     let value = match field {
         "data.source" => Some(format!("{:?}", written.source)),
         "data.label" => written.label.as_ref().map(|label| format!("{label:?}")),
+        "data.weight" => written.weights.column.as_ref().map(|column| format!("{column:?}")),
         "data.labels" => written.labels.as_ref().map(|labels| format!("{labels:?}")),
         "data.validation" => Some(written.validation.to_string()),
         "data.test" => Some(written.test.to_string()),

@@ -159,6 +159,7 @@ fn data_problem(error: &DataError, spec: &SweepSpec) -> Problem {
     let value = match field {
         "data.source" => Some(quoted(&data.source)),
         "data.label" => data.label.as_deref().map(quoted),
+        "data.weight" => data.weights.column.as_deref().map(quoted),
         "data.labels" => data.labels.as_deref().map(quoted),
         "data.validation" => Some(data.validation.to_string()),
         "data.test" => Some(data.test.to_string()),

@@ -113,6 +113,7 @@ impl Workspace {
                     outputs,
                     bias: &self.ones,
                     smoothing: 0.0,
+                    weights: None,
                     z,
                     scratch,
                     class_of: |row| row % outputs,
