@@ -266,7 +266,12 @@ fn seconds(epoch: u32) -> f64 {
 
 fn metrics(held: Held, epoch: u32) -> v1::EpochMetrics {
     let score = score(held, epoch);
-    v1::EpochMetrics { epoch, train: Some(score), validation: Some(score), ..Default::default() }
+    v1::EpochMetrics {
+        epoch,
+        train: Some(score.clone()),
+        validation: Some(score),
+        ..Default::default()
+    }
 }
 
 /// A score that depends on the trial and the epoch only, so that a second training of the winner

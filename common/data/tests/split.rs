@@ -284,9 +284,9 @@ proptest! {
         all.sort_unstable();
         prop_assert_eq!(all, (0..rows).collect::<Vec<_>>());
         prop_assert!(drawn.validation.is_empty());
-        let Targets::Classes(classes) = data.targets() else { panic!("classes were asked for") };
+        let Targets::Classes(labels) = data.targets() else { panic!("classes were asked for") };
         for class in 0..u32::try_from(sizes.len()).unwrap() {
-            let of_class = |fold: &Vec<usize>| fold.iter().filter(|&&row| classes[row] == class).count();
+            let of_class = |fold: &Vec<usize>| fold.iter().filter(|&&row| labels[row] == class).count();
             let counts: Vec<usize> = drawn.folds.iter().map(of_class).collect();
             prop_assert!(counts.iter().max().unwrap() - counts.iter().min().unwrap() <= 1);
         }
@@ -296,7 +296,7 @@ proptest! {
         // The examples are those rows.
         let splits = split(&data, &spec, seed).unwrap();
         for (fold, rows) in splits.folds.iter().zip(&drawn.folds) {
-            let targets: Vec<u32> = rows.iter().map(|&row| classes[row]).collect();
+            let targets: Vec<u32> = rows.iter().map(|&row| labels[row]).collect();
             prop_assert_eq!(&targets, classes(&fold.validation));
             let others: Vec<usize> =
                 fold.train.iter().map(|&place| drawn.train[place as usize]).collect();

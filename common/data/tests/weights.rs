@@ -1,5 +1,10 @@
 //! Weights of rows and of classes.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::as_conversions, reason = "tests with made-up data")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::as_conversions,
+    reason = "tests with made-up data"
+)]
 
 use std::collections::BTreeMap;
 use std::fs::File;

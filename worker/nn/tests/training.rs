@@ -174,7 +174,7 @@ fn the_weights_of_the_best_epoch_are_kept_and_tested() {
         (ObjectiveEpoch::Best, Goal::Maximize),
         (ObjectiveEpoch::Last, Goal::Minimize),
     ] {
-        let objective = Objective { metric: Metric::ValidationLoss, goal, epoch };
+        let objective = Objective { metric: Metric::ValidationLoss, goal, epoch, repeats: 1 };
         let mut trainer = Trainer::new(&spec, Arc::clone(&data), 5, 6).unwrap();
         trainer = trainer.with_objective(&objective).unwrap();
         let mut curve = Vec::new();

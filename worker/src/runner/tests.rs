@@ -495,8 +495,8 @@ fn a_checkpoint_of_the_last_epoch_completes_the_trial() {
     let (expected, _) = run(whole.clone());
     let spec = train_spec(&whole.fixed, &whole.assignment).unwrap();
     let splits = Arc::new(caviar_data::prepare(&whole.data, 7).unwrap().0);
-    let trainer = Trainer::new(&spec, splits, 7, 3).unwrap().with_data_digest(&whole.digest);
-    let mut trainer = trainer.with_objective(&whole.objective).unwrap();
+    let data = (splits, whole.digest.as_str());
+    let mut trainer = TrialTrainer::new(&spec, data, &whole.objective, 7, 3).unwrap();
     (0..3).for_each(|_| assert!(trainer.epoch(&|| true).unwrap().is_some()));
     let bytes = trainer.checkpoint(1.5).unwrap();
     let state = State { epoch: 3, batch: 0, bytes: bytes.clone().into() };

@@ -100,7 +100,7 @@ fn a_measure_is_that_of_the_predictions_and_chooses_the_epoch() {
     for (measure, epoch) in measures.zip(ObjectiveEpoch::ALL.into_iter().cycle()) {
         let data = if measure.needs_classes() { digits() } else { numbers() };
         let goal = Goal::of(measure);
-        let objective = Objective { metric: Metric::Measure(measure), goal, epoch };
+        let objective = Objective { metric: Metric::Measure(measure), goal, epoch, repeats: 1 };
         let spec = TrainSpec { epochs: 5, batch_size: 32, hidden: vec![12], ..spec() };
         let trainer = Trainer::new(&spec, Arc::clone(&data), 3, 1).unwrap();
         let mut trainer = trainer.with_objective(&objective).unwrap();
@@ -128,7 +128,7 @@ fn a_measure_is_that_of_the_predictions_and_chooses_the_epoch() {
 fn a_measure_of_the_other_task_is_refused() {
     for (measure, data) in [(Measure::Rmse, digits()), (Measure::RocAuc, numbers())] {
         let (metric, goal) = (Metric::Measure(measure), Goal::of(measure));
-        let objective = Objective { metric, goal, epoch: ObjectiveEpoch::Best };
+        let objective = Objective { metric, goal, epoch: ObjectiveEpoch::Best, repeats: 1 };
         let trainer = Trainer::new(&spec(), data, 3, 1).unwrap();
         let error = trainer.with_objective(&objective).err().unwrap().to_string();
         assert!(error.starts_with("validation split: targets are "), "{error}");

@@ -76,7 +76,7 @@ fn accuracy(examples: &Examples, predicted: &[f64]) -> f64 {
     let Targets::Classes(truth) = &examples.targets else { panic!("no classes") };
     let probabilities = predicted.iter().map(|it| *it as f32).collect();
     let predictions = Predictions::from_probabilities(10, truth.clone(), probabilities).unwrap();
-    Measure::Accuracy.of(&predictions).unwrap()
+    predictions.measure(Measure::Accuracy).unwrap()
 }
 
 #[test]
@@ -121,9 +121,9 @@ fn every_row_is_validated_by_the_model_that_was_not_trained_on_it() {
     assert_eq!((start, truth.len()), (probabilities.len(), data.train.targets.len()));
     // The test split is predicted by the average of all, which is better than one of them.
     let test = trial.test().unwrap().unwrap();
-    let accuracy = Measure::Accuracy.of(kept.test.as_ref().unwrap());
+    let accuracy = kept.test.as_ref().unwrap().measure(Measure::Accuracy);
     assert_eq!(accuracy, test.accuracy);
-    let loss = Measure::LogLoss.of(kept.test.as_ref().unwrap()).unwrap();
+    let loss = kept.test.as_ref().unwrap().measure(Measure::LogLoss).unwrap();
     assert!((loss - test.loss).abs() < 1e-6, "{loss} {test:?}");
     assert!(curve.last().unwrap().validation.accuracy.unwrap() > 0.8);
 }
