@@ -108,6 +108,58 @@ fn a_table_becomes_a_model_that_predicts_and_is_evaluated() {
 }
 
 #[test]
+fn a_measure_is_optimised_and_rows_count_by_their_weights() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let weighted = |(line, row): (usize, &str)| match line {
+        0 => format!("{row};n\n"),
+        _ => format!("{row};{}\n", line % 4),
+    };
+    let rows: String = table(300).lines().enumerate().map(weighted).collect();
+    std::fs::write(folder.join("train.csv"), rows).unwrap();
+    let weights = "weight = \"n\"\nclass_weights = \"balanced\"\n";
+    let file = sweep("judged", "train.csv", weights) + "[objective]\nmetric = \"roc_auc\"\n";
+    std::fs::write(folder.join("s.toml"), &file).unwrap();
+    let checked = stdout(folder, &["check", "s.toml"]);
+    assert!(checked.contains("\nobjective  maximize roc_auc\n"), "{checked}");
+    assert!(checked.contains("\nweights    a row counts by its \"n\"; all classes"), "{checked}");
+
+    let result = json(&stdout(folder, &["run", "s.toml", "--json", "--slots", "1"]));
+    let objective = result["best"]["objective"].as_f64().unwrap();
+    let test = result["test"]["score"]["roc_auc"].as_f64().unwrap();
+    assert!(result["test"]["reproduced"].as_bool().unwrap(), "{result}");
+    assert!(result["best"]["last"]["validation"]["roc_auc"].is_number(), "{result}");
+    // The stored predictions have the weights too.
+    stdout(folder, &["model", "judged", "-o", "m"]);
+    let metrics = json(&std::fs::read_to_string(folder.join("m/metrics.json")).unwrap());
+    let of_split = |split: &str| {
+        let figures = metrics[split]["figures"].as_array().unwrap();
+        figures.iter().find(|it| it["measure"] == "roc_auc").unwrap()["value"].as_f64().unwrap()
+    };
+    assert_eq!((of_split("validation"), of_split("test")), (objective, test));
+    let shown = stdout(folder, &["status", "judged"]);
+    assert!(shown.contains("highest roc_auc 0."), "{shown}");
+    assert!(shown.contains("validation") && shown.contains("roc_auc 0."), "{shown}");
+    let exported = stdout(folder, &["export", "judged", "--format", "csv"]);
+    let heading = exported.lines().next().unwrap();
+    assert!(heading.contains(",test_accuracy,test_roc_auc,"), "{heading}");
+    assert!(heading.contains(",validation_accuracy,roc_auc,"), "{heading}");
+
+    // Other weights give another model, and a class that does not exist is refused.
+    let plain = file.replace("judged", "plain").replace("weight = \"n\"\n", "ignore = [\"n\"]\n");
+    std::fs::write(folder.join("plain.toml"), plain).unwrap();
+    let plain = json(&stdout(folder, &["run", "plain.toml", "--json", "--slots", "1"]));
+    assert_ne!(plain["best"]["objective"], result["best"]["objective"]);
+    let wrong = file.replace("judged", "wrong").replace("\"balanced\"", "{ maybe = 2 }");
+    std::fs::write(folder.join("wrong.toml"), wrong).unwrap();
+    let said = refusal(folder, &["check", "wrong.toml"]);
+    assert!(
+        said.contains("data.class_weights: no row has the class \"maybe\": expected one of"),
+        "{said}"
+    );
+}
+
+#[test]
 fn other_forms_ensembles_and_calibration_are_written() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();

@@ -4,8 +4,9 @@ use caviar_common::ask::AskKey;
 use caviar_common::assignment::{Assignment, Value};
 use caviar_common::blob::{Blob, BlobName};
 use caviar_common::ids::{AttemptNumber, Incarnation, LeaseId, SweepId, TokenId, TrialNumber};
+use caviar_common::measure::Measure;
 use caviar_common::message::Checkpoint;
-use caviar_common::metric::{NamedMetrics, Point, Score};
+use caviar_common::metric::{EpochMetrics, Measured, NamedMetrics, Point, Score};
 use caviar_common::outcome::{Job, Outcome};
 use caviar_common::reason::{Reason, Source};
 use caviar_common::spec::StoppingRule;
@@ -73,6 +74,13 @@ fn recorded(sweep: u64, trial: u32, lease: u64, metrics: impl Into<Point>) -> Ev
 }
 
 /// An epoch as releases up to format 2 recorded it.
+/// An epoch of a sweep whose objective is a measure.
+fn judged(epoch: u32, loss: f64) -> EpochMetrics {
+    let metrics = metrics(epoch, loss);
+    let measured = Some(Measured { measure: Measure::RocAuc, value: loss });
+    EpochMetrics { validation: Score { measured, ..metrics.validation }, ..metrics }
+}
+
 fn recorded_before(sweep: u64, trial: u32, lease: u64, metrics: impl Into<Point>) -> Event {
     let (trial, lease, metrics) = (TrialNumber(trial), LeaseId(lease), metrics.into());
     Event::new(SweepId(sweep), EpochRecorded { trial, lease, metrics, seconds: None })
@@ -185,13 +193,13 @@ fn completed_sweep() -> Vec<Event> {
         sampled(1, 1),
         granted(1, 0, 1, Job::Train),
         recorded_before(1, 0, 1, metrics(1, 1.0 / 3.0)),
-        recorded(1, 0, 1, metrics(2, f64::NAN)),
+        recorded(1, 0, 1, judged(2, f64::NAN)),
         recorded(1, 0, 1, metrics(3, f64::INFINITY)),
         finished(1, 0, 1, Outcome::Diverged),
         granted(1, 1, 2, Job::Train),
         unable(1, 1, 2),
         granted(1, 1, 3, Job::Train),
-        recorded(1, 1, 3, metrics(1, 0.25)),
+        recorded(1, 1, 3, judged(1, 0.25)),
         checkpointed(1, 1, 3),
         finished(1, 1, 3, Outcome::Completed),
         decided(1, 0),

@@ -1,14 +1,16 @@
 //! Decisions at rungs, and who is told of them. Rungs are at epochs 2 and 6 of 10.
 
 use caviar_common::ids::{LeaseId, TrialNumber};
+use caviar_common::measure::Measure;
 use caviar_common::message::{Finished, FromWorker, Release, Stored, ToWorker};
+use caviar_common::metric::{EpochMetrics, Measured, Metric, Score};
 use caviar_common::outcome::{Outcome, TrialState};
 use caviar_common::spec::Order;
 use caviar_common::view::StoppedView;
 use caviar_core::event::{Event, Payload};
-use caviar_core::input::Input;
+use caviar_core::input::{Input, Refusal};
 
-use crate::support::{Bench, RUNG_EPOCHS, SWEEP, completed, point};
+use crate::support::{Bench, RUNG_EPOCHS, SWEEP, completed, name, point, spec, summary};
 
 /// The virtual time of an epoch of [`Bench::with_rungs`].
 fn epoch_cost(bench: &Bench) -> u64 {
@@ -209,4 +211,35 @@ fn a_trial_that_crashes_its_worker_after_a_rung_is_decided_by_what_it_reported()
         (a_trial_that_crashes_after_its_rung(true), a_trial_that_crashes_after_its_rung(false));
     assert_eq!(fast, slow);
     assert_eq!(fast.0, [TrialState::Running, TrialState::Stopped]);
+}
+
+#[test]
+fn epochs_must_have_the_measure_that_is_the_objective() {
+    let (mut bench, measure) = (Bench::new(), Measure::RocAuc);
+    let mut spec = spec("s", 1);
+    spec.objective.metric = Metric::Measure(measure);
+    let (request_id, data) = (name("request"), summary(10));
+    let spec = Box::new(spec);
+    bench.step(Input::CreateSweep { request_id, spec, data, for_slots: None }).unwrap();
+    bench.hello(1, "w", 1, 1, &[]);
+    let lease = bench.grants()[0].lease;
+    let measured = |point: EpochMetrics, value| {
+        let measured = Some(Measured { measure, value });
+        EpochMetrics { validation: Score { measured, ..point.validation }, ..point }
+    };
+    bench.report(1, lease, vec![measured(point(1, 0.5), 0.75)]).unwrap();
+    let refusal = bench.report(1, lease, vec![point(2, 0.5)]).unwrap_err();
+    assert_eq!(
+        refusal,
+        Refusal::InvalidReport("epoch 2 of trial 0 was reported without roc_auc".to_owned())
+    );
+    assert_eq!(bench.state(0), TrialState::Queued);
+    // What was recorded before stays, and the next attempt goes on with the measure.
+    bench.hello(2, "other", 7, 1, &[]);
+    let lease = bench.grants()[0].lease;
+    let points = vec![measured(point(1, 0.5), 0.75), measured(point(2, 0.5), 0.5)];
+    bench.report(2, lease, points).unwrap();
+    bench.finish(2, lease, Outcome::Completed, None).unwrap();
+    let trial = bench.tables.trial(SWEEP, TrialNumber(0), false).unwrap();
+    assert_eq!(trial.objective, Some(0.75), "the objective of the best epoch");
 }

@@ -9,7 +9,7 @@ use caviar_common::measure::Measure;
 use caviar_common::metric::Metric;
 use caviar_common::spec::{Goal, Objective, ObjectiveEpoch};
 use caviar_common::train::{Init, Optimizer, Precision, Schedule, TrainSpec};
-use caviar_data::Splits;
+use caviar_data::{Examples, RowWeight, Splits};
 use proptest::collection::vec;
 use proptest::prelude::{ProptestConfig, Strategy, any, prop_assert, prop_assert_eq, proptest};
 use proptest::sample::select;
@@ -82,9 +82,14 @@ fn specs() -> impl Strategy<Value = TrainSpec> {
 }
 
 /// Splits whose validation takes two blocks. `outputs` 0 is regression.
-fn data(outputs: u32) -> Arc<Splits> {
+fn data(outputs: u32, is_weighted: bool) -> Arc<Splits> {
     let mut stream = draws(2);
-    let mut make = |rows| examples(rows, 7, outputs, &mut stream);
+    let weight =
+        |row: usize| RowWeight { loss: (row % 5) as f32 / 3.0, measures: (row % 7) as f32 };
+    let mut make = |rows| {
+        let examples = examples(rows, 7, outputs, &mut stream);
+        Examples { weights: is_weighted.then(|| (1..=rows).map(weight).collect()), ..examples }
+    };
     let (train, validation, test) = (make(41), make(300), Some(make(7)));
     Arc::new(Splits {
         train,
@@ -123,11 +128,12 @@ proptest! {
         cuts in vec((0u32..40, any::<proptest::sample::Index>(), any::<bool>()), 1..5),
         epoch in select(ObjectiveEpoch::ALL.to_vec()),
         measure in select(vec![None, Some(Measure::RocAuc), Some(Measure::MacroF1)]),
+        is_weighted in any::<bool>(),
     ) {
         if outputs == 0 {
             spec.label_smoothing = 0.0;
         }
-        let (families, data) = (Family::available(), data(outputs));
+        let (families, data) = (Family::available(), data(outputs, is_weighted));
         let mut objective = Objective { epoch, ..Objective::default_of(Task::Regression) };
         if let Some(measure) = measure.filter(|_| outputs > 0) {
             (objective.metric, objective.goal) = (Metric::Measure(measure), Goal::of(measure));
@@ -173,7 +179,7 @@ fn a_checkpoint_has_the_size_that_is_promised() {
     for optimizer in optimizers(1e-8) {
         let spec = TrainSpec { optimizer, ..spec() };
         let trainer =
-            Trainer::with_family(Family::available()[0], &spec, data(3), (5, 6, Part::default()))
+            Trainer::with_family(Family::available()[0], &spec, data(3, false), (5, 6, Part::default()))
                 .unwrap();
         let slots = match optimizer {
             Optimizer::Sgd => 0,
@@ -187,7 +193,7 @@ fn a_checkpoint_has_the_size_that_is_promised() {
         assert_eq!(trainer.checkpoint(0.0).unwrap().len(), 4 * floats + 216, "{optimizer:?}");
         let spec = TrainSpec { weight_average: 0.9, ..spec };
         let trainer =
-            Trainer::with_family(Family::available()[0], &spec, data(3), (5, 6, Part::default()))
+            Trainer::with_family(Family::available()[0], &spec, data(3, false), (5, 6, Part::default()))
                 .unwrap();
         let floats = floats + trainer.parameters() + statistics;
         assert_eq!(trainer.checkpoint(0.0).unwrap().len(), 4 * floats + 216, "{optimizer:?}");
