@@ -158,6 +158,10 @@ pub struct DataSummary {
     pub test: u64,
     /// Inputs of the network.
     pub features: u32,
+    /// The inputs that are numbers or the days of dates, which can be scaled and embedded; 0 in the
+    /// records of early releases, whose trials had neither.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub numbers: u32,
     /// Outputs of the network: the number of classes, or 1 for regression.
     pub outputs: u32,
     /// BLAKE3 of the columns and labels as read, in hexadecimal.
@@ -175,6 +179,11 @@ pub struct DataSummary {
     /// What was noticed about the data.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<DataNote>,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "the signature that serde calls")]
+const fn is_zero(value: &u32) -> bool {
+    *value == 0
 }
 
 /// The scores of the best model without inputs: for classification it predicts the shares of the

@@ -48,6 +48,7 @@ impl Dataset {
             validation: to_u64(rows.validation.len()),
             test: to_u64(rows.test.len()),
             features: to_u32(encoder.width()),
+            numbers: to_u32(encoder.numbers().len()),
             outputs: self.outputs(),
             digest: self.digest().to_owned(),
             block: None,

@@ -93,6 +93,8 @@
 //! | `keep`, `softmax` | models and predictions |
 //! | `optimizer`, `schedule` | the update rules and the learning rate |
 //! | `network` | the layers over flat buffers of parameters; forward, loss, backward |
+//! | `stage`, `stage_passes` | what is learnt before the first layer: embeddings and factors |
+//! | `fit`, `quantile` | what is learnt from the training split before the first step |
 //! | `best` | the weights of the best epoch so far |
 //! | `average` | the moving averages of the parameters, which are evaluated instead of them |
 //! | `weights` | a second set of parameters and running statistics |
@@ -116,6 +118,7 @@ mod checkpoint;
 mod dropout;
 mod elementary;
 pub mod error;
+mod fit;
 mod keep;
 mod kernels;
 mod layer;
@@ -127,8 +130,11 @@ mod passes;
 mod predictor;
 mod products;
 mod progress;
+mod quantile;
 mod schedule;
 mod softmax;
+mod stage;
+mod stage_passes;
 mod tensor;
 pub mod trainer;
 mod weights;

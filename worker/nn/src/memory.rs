@@ -2,12 +2,15 @@
 
 use caviar_common::numbers::{index, to_u64};
 use caviar_common::spec::ObjectiveEpoch;
-use caviar_common::train::{Normalization, TrainSpec};
+use caviar_common::train::{Normalization, Scaling, TrainSpec};
 use caviar_data::{Examples, Splits};
+use caviar_model::{Basis, InputStage, PERIODS};
 
+use crate::fit;
 use crate::kernels::{LANES, Shape, padded};
 use crate::optimizer::state_count;
 use crate::products::scratch_lens;
+use crate::stage::Stage;
 use crate::trainer::capacity;
 
 /// The size of an f32 in bytes.
@@ -24,14 +27,17 @@ pub fn data_bytes(data: &Splits) -> u64 {
 /// Bytes that a [`crate::Trainer`] of `spec` allocates when it is made; it allocates nothing later.
 ///
 /// The data, which all trainers of a process share, is not included. Sums saturate. A trainer for
-/// an objective of the best epoch keeps the weights of that epoch.
+/// an objective of the best epoch keeps the weights of that epoch. With a scaling, it has a copy of
+/// the data with scaled numbers.
 pub fn trial_bytes(spec: &TrainSpec, data: &Splits, epoch: ObjectiveEpoch) -> u64 {
     let keeps_best = epoch == ObjectiveEpoch::Best;
     let (rows, features) = data.train.features.dim();
     let capacity = capacity(spec, data);
-    let mut inputs = features;
-    let (mut parameters, mut shapes) = (0u64, Vec::new());
-    let mut activations = to_u64(capacity) * to_u64(padded(features));
+    let stage = StageSizes::of(&fit::shape(spec, data), features, capacity);
+    let mut inputs = stage.width;
+    let (mut parameters, mut shapes) = (stage.parameters, Vec::new());
+    let mut activations =
+        (to_u64(capacity) * to_u64(padded(features))).saturating_add(stage.buffers);
     for (layer, &units) in spec.hidden.iter().chain([&data.outputs]).enumerate() {
         let outputs = index(units);
         let (width, depth) = (to_u64(padded(outputs)), to_u64(padded(inputs)));
@@ -54,7 +60,34 @@ pub fn trial_bytes(spec: &TrainSpec, data: &Splits, epoch: ObjectiveEpoch) -> u6
         .saturating_add(activations)
         .saturating_add(scratch)
         .saturating_add(to_u64(rows));
-    floats.saturating_mul(FLOAT_BYTES)
+    let copy = if spec.scaling == Scaling::Standard { 0 } else { data_bytes(data) };
+    floats.saturating_mul(FLOAT_BYTES).saturating_add(copy)
+}
+
+/// The floats of the stage before the first layer.
+struct StageSizes {
+    /// The inputs of the first layer.
+    width: usize,
+    parameters: u64,
+    buffers: u64,
+}
+
+impl StageSizes {
+    fn of(stage: &InputStage, features: usize, capacity: usize) -> Self {
+        let count = stage.numbers.len();
+        let width = stage.width(features);
+        let factors = stage.factors.as_ref().map_or(0, |_| padded(width));
+        let embedding = stage.embedding.as_ref().map_or(0, |embedding| {
+            let matrix = embedding.basis.functions() * padded(embedding.size);
+            let basis = match embedding.basis {
+                Basis::Periodic { .. } => 2 * count * PERIODS,
+                Basis::PiecewiseLinear { .. } => 0,
+            };
+            basis + count * matrix + padded(count * embedding.size)
+        });
+        let buffers = to_u64(Stage::buffer_len(stage, features, capacity));
+        Self { width, parameters: to_u64(factors + embedding), buffers }
+    }
 }
 
 /// How many buffers a layer has.

@@ -4,24 +4,26 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use caviar_common::metric::{EpochMetrics, Score};
-use caviar_common::numbers::{index, real, to_u32, to_u64, to_usize};
+use caviar_common::numbers::{index, real, single, to_u32, to_u64, to_usize};
 use caviar_common::seed::{Purpose, Seed};
 use caviar_common::spec::{Objective, ObjectiveEpoch};
 use caviar_common::train::TrainSpec;
 use caviar_data::{Examples, Splits, Targets};
-use caviar_model::{About, Kept, Member, Model};
+use caviar_model::{About, InputStage, Kept, Member, Model};
 
 use crate::best::Best;
 use crate::check::{check_data, check_smoothing, check_spec};
 use crate::checkpoint::{self, State};
 use crate::error::TrainError;
+use crate::fit;
 use crate::keep;
 use crate::kernels::Family;
 use crate::loss::Tally;
-use crate::network::Network;
+use crate::network::{Network, Sizes};
 use crate::optimizer::Updater;
 use crate::progress::Progress;
-use crate::schedule::learning_rate;
+use crate::schedule::{learning_rate, regularization};
+use crate::stage::Stage;
 
 /// Examples that are evaluated at once. A product of 256 rows already runs at the peak
 /// (docs/performance.md: wide), so more rows would only need more memory.
@@ -34,6 +36,9 @@ const EVALUATION_BLOCK: usize = 256;
 /// example.
 pub struct Trainer {
     spec: TrainSpec,
+    /// What was learnt before the first step.
+    stage: InputStage,
+    /// With scaled numbers.
     data: Arc<Splits>,
     data_digest: String,
     sweep_seed: u64,
@@ -73,13 +78,17 @@ impl Trainer {
         check_data(&data)?;
         check_smoothing(spec, &data)?;
         let (rows, features) = data.train.features.dim();
-        let outputs = index(data.outputs);
-        let mut network = Network::new(family, spec, features, outputs, capacity(spec, &data))?;
+        let stage = fit::stage(spec, &data);
+        let data = fit::scaled(&stage, &data).map_or(data, Arc::new);
+        let (outputs, capacity) = (index(data.outputs), capacity(spec, &data));
+        let sizes = Sizes { features, outputs, capacity };
+        let mut network = Network::with_stage(family, spec, &stage, sizes)?;
         network.initialise(spec, Seed::derive(sweep_seed, trial, Purpose::Init));
         let updater = Updater::new(family, spec, network.parameters.len())?;
         let order = (0..).take(rows).collect();
         Ok(Self {
             spec: spec.clone(),
+            stage,
             data,
             data_digest: String::new(),
             sweep_seed,
@@ -215,7 +224,12 @@ impl Trainer {
         let schema = data.schema.as_deref().ok_or(missing("schema of its data"))?;
         let epoch = self.counting().ok_or(missing("epoch that is done"))?.epoch;
         let spec = self.spec.clone();
-        let layers = self.with_counting(|network| keep::layers(&spec, network));
+        let fitted = self.stage.clone();
+        let (stage, layers) = self.with_counting(|network| {
+            let export = |stage: &Stage| stage.export(&fitted, &network.parameters);
+            let learnt = network.stage.as_ref().map(export);
+            (learnt.unwrap_or(fitted), keep::layers(&spec, network))
+        });
         let about = About {
             caviar: env!("CARGO_PKG_VERSION").to_owned(),
             sweep: sweep.to_owned(),
@@ -227,7 +241,7 @@ impl Trainer {
                 .map_err(|_| missing("JSON form of its spec"))?,
             temperature: 1.0,
         };
-        let member = Member { weight: 1.0, about, layers };
+        let member = Member { weight: 1.0, about, stage, layers };
         let model = Model::new(schema.clone(), vec![member])
             .map_err(|error| TrainError::Model { what: error.to_string() })?;
         let mut predict = |examples: &Examples| {
@@ -318,7 +332,8 @@ impl Trainer {
             if !go_on() {
                 return Ok(false);
             }
-            let tally = self.step(batch, dropout, self.rate(batches))?;
+            let rate = self.set_schedules(batches);
+            let tally = self.step(batch, dropout, rate)?;
             self.progress.train.add(tally);
             self.progress.pieces_done += 1;
         }
@@ -347,12 +362,17 @@ impl Trainer {
         Ok(true)
     }
 
-    /// The learning rate of the next of the `batches` mini-batches of this epoch.
-    fn rate(&self, batches: usize) -> f64 {
+    /// Sets dropout and weight decay for the next of the `batches` mini-batches of this epoch, and
+    /// returns its learning rate.
+    fn set_schedules(&mut self, batches: usize) -> f64 {
         let Progress { epochs_done, pieces_done, .. } = self.progress;
         let done = f64::from(epochs_done) * real(batches) + real(pieces_done);
         let share = done / (f64::from(self.spec.epochs) * real(batches));
-        learning_rate(&self.spec, epochs_done, share)
+        let spec = &self.spec;
+        self.network.dropout = single(spec.dropout * regularization(spec.dropout_schedule, share));
+        self.updater.weight_decay =
+            spec.weight_decay * regularization(spec.weight_decay_schedule, share);
+        learning_rate(spec, epochs_done, share)
     }
 
     /// The mini-batches of an epoch, as ranges of `order`.

@@ -12,3 +12,4 @@ mod python;
 mod safetensors;
 #[cfg(test)]
 mod sample;
+mod staged;
