@@ -203,24 +203,27 @@ pub(super) fn blob() -> BoxedStrategy<Blob> {
 }
 
 pub(super) fn summary() -> BoxedStrategy<DataSummary> {
-    let sizes = (any::<[u64; 3]>(), any::<[u32; 2]>());
+    let sizes = (any::<[u64; 3]>(), any::<[u32; 3]>());
     let found = (of(select(Task::ALL.to_vec())), of(baseline()), vec(note(), 0..3));
     (sizes, "[0-9a-f]{0,64}", of(blob()), found)
-        .prop_map(|(([train, validation, test], [features, outputs]), digest, block, found)| {
-            let (task, baseline, notes) = found;
-            DataSummary {
-                train,
-                validation,
-                test,
-                features,
-                outputs,
-                digest,
-                block,
-                task,
-                baseline,
-                notes,
-            }
-        })
+        .prop_map(
+            |(([train, validation, test], [features, numbers, outputs]), digest, block, found)| {
+                let (task, baseline, notes) = found;
+                DataSummary {
+                    train,
+                    validation,
+                    test,
+                    features,
+                    numbers,
+                    outputs,
+                    digest,
+                    block,
+                    task,
+                    baseline,
+                    notes,
+                }
+            },
+        )
         .boxed()
 }
 

@@ -5,7 +5,7 @@ mod support;
 
 use std::sync::Arc;
 
-use caviar_common::train::{Optimizer, Schedule, TrainSpec};
+use caviar_common::train::{Embedding, Optimizer, Schedule, TrainSpec};
 use caviar_data::{Examples, Splits, Targets};
 use caviar_nn::{TrainError, Trainer};
 use ndarray::Array2;
@@ -50,6 +50,17 @@ fn a_hyperparameter_out_of_range_is_named_with_its_range() {
         (TrainSpec { dropout: f64::NAN, ..spec() }, &format!("dropout = NaN: {UNIT}")),
         (TrainSpec { weight_average: 1.0, ..spec() }, &format!("weight_average = 1.0: {UNIT}")),
         (TrainSpec { label_smoothing: 1.0, ..spec() }, &format!("label_smoothing = 1.0: {UNIT}")),
+        (
+            TrainSpec { embedding: Embedding::PiecewiseLinear { size: 1 }, ..spec() },
+            "embedding_size = 1: expected a whole number from 2 to 64",
+        ),
+        (
+            TrainSpec {
+                embedding: Embedding::Periodic { size: 4, frequency_scale: 0.0 },
+                ..spec()
+            },
+            "embedding_frequency_scale = 0.0: expected a number above 0 and at most 100",
+        ),
         (optimizer(Optimizer::Momentum { momentum: 1.5 }), &format!("momentum = 1.5: {UNIT}")),
         (optimizer(Optimizer::Nesterov { momentum: -0.5 }), &format!("momentum = -0.5: {UNIT}")),
         (
