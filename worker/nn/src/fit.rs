@@ -76,8 +76,10 @@ fn sorted(examples: &Examples, input: usize) -> Vec<f64> {
 }
 
 fn scaling(scaling: Scaling, numbers: &[usize], train: &Examples) -> NumberScaling {
+    if numbers.is_empty() {
+        return NumberScaling::Standard;
+    }
     match scaling {
-        _ if numbers.is_empty() => NumberScaling::Standard,
         Scaling::Standard => NumberScaling::Standard,
         Scaling::Robust => {
             let fit = |&input: &usize| robust(&sorted(train, input));
@@ -109,8 +111,10 @@ fn embedding(
     edges: impl FnMut(usize) -> Vec<f32>,
 ) -> Option<NumberEmbedding> {
     let columns = index(embedding.size());
+    if count == 0 {
+        return None;
+    }
     let (basis, size) = match embedding {
-        _ if count == 0 => return None,
         Embedding::None => return None,
         Embedding::Periodic { .. } => {
             let basis = Basis::Periodic { frequencies: Vec::new(), phases: Vec::new() };

@@ -6,9 +6,11 @@
 //! spaced shares. The function is stored as knots, between which z is linear. More knots are added
 //! until z differs by at most [`TOLERANCE`] from that of scikit-learn half way between two knots.
 //!
-//! Of a value that is several quantiles at once, p is the mean of their shares, and just below and
-//! above it the function begins at the lowest and the highest of them. For example, the quantiles
-//! 0, 0, 0, 1 at the shares 0, 1/3, 2/3, 1 make p = 0 at 0, 2/3 just above it, and 5/6 at 0.5.
+//! Of a value that is several quantiles at once, p is the mean of their shares, and below and above
+//! it the function begins at the lowest and the highest of them. For example, the quantiles
+//! 0, 0, 0, 1 at the shares 0, 1/3, 2/3, 1 make p = 0 at 0, 2/3 just above it, and 5/6 at 0.5. The
+//! value has a plateau of its own ([`PLATEAU`]), so that a program that encodes a cell with another
+//! last digit computes the same.
 
 use std::f64::consts::{PI, SQRT_2};
 
@@ -22,8 +24,9 @@ const TOLERANCE: f64 = 0.005;
 /// The shares of the lowest and, subtracted from 1, of the highest number: those of scikit-learn,
 /// whose z is 5.2.
 const LEAST_SHARE: f64 = 1e-7 - f64::EPSILON;
-/// The least distance of two knots.
-const LEAST_STEP: f32 = 1e-20;
+/// Half the width of the plateau of a value that is several quantiles, relative to the value, and
+/// absolute below 1. The function reaches its neighbours at twice the distance.
+const PLATEAU: f32 = 1e-6;
 
 /// The quantile at a share of ascending values, at least one, as NumPy computes it.
 pub(crate) fn quantile(sorted: &[f64], share: f64) -> f64 {
@@ -60,7 +63,7 @@ struct Point {
     share: f64,
 }
 
-/// The quantiles with their shares. A value that is several quantiles becomes up to three points.
+/// The quantiles with their shares. A value that is several quantiles becomes up to four points.
 fn points(sorted: &[f64]) -> Vec<Point> {
     let count = QUANTILES.min(sorted.len()).max(2);
     // A value with the lowest and the highest of its shares.
@@ -76,19 +79,25 @@ fn points(sorted: &[f64]) -> Vec<Point> {
     let last = groups.len().saturating_sub(1);
     let mut points = Vec::with_capacity(3 * groups.len());
     for (number, (place, [low, high])) in groups.into_iter().enumerate() {
-        let step = (place.abs() * f32::EPSILON).max(LEAST_STEP);
-        let is_repeated = high > low;
-        if is_repeated && number > 0 {
-            points.push(Point { place: place - step, share: low });
-        }
-        let share = match number {
-            0 => 0.0,
-            _ if number == last => 1.0,
-            _ => f64::midpoint(low, high),
+        let share = if number == 0 {
+            0.0
+        } else if number == last {
+            1.0
+        } else {
+            f64::midpoint(low, high)
         };
-        points.push(Point { place, share });
-        if is_repeated && number < last {
-            points.push(Point { place: place + step, share: high });
+        if high <= low {
+            points.push(Point { place, share });
+            continue;
+        }
+        let step = PLATEAU * place.abs().max(1.0);
+        if number > 0 {
+            points.push(Point { place: place - 2.0 * step, share: low });
+            points.push(Point { place: place - step, share });
+        }
+        if number < last {
+            points.push(Point { place: place + step, share });
+            points.push(Point { place: place + 2.0 * step, share: high });
         }
     }
     points
@@ -168,8 +177,13 @@ mod tests {
     fn repeated_quantiles_have_a_jump() {
         let knots = knots(&[0.0, 0.0, 0.0, 1.0]);
         assert!((knots.apply(0.5) - single(normal(5.0 / 6.0))).abs() < 0.006);
-        assert!((knots.apply(1e-6) - single(normal(2.0 / 3.0))).abs() < 0.006);
-        assert!(knots.apply(0.0) < -5.0 && knots.apply(-7.0) < -5.0 && knots.apply(1.0) > 5.0);
+        assert!((knots.apply(1e-5) - single(normal(2.0 / 3.0))).abs() < 0.006);
+        assert!(
+            knots.apply(0.0) < -5.0
+                && knots.apply(1e-6) < -5.0
+                && knots.apply(-7.0) < -5.0
+                && knots.apply(1.0) > 5.0
+        );
     }
 
     #[test]

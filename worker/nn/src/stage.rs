@@ -1,9 +1,9 @@
 //! The stage before the first layer: the embedding of numbers, and learnt factors of all inputs.
 //!
 //! The inputs that are numbers have been scaled before the training. An embedding makes of each
-//! number x the columns h(x) W + b. Its functions h are cosines cos(2 pi w x + f) with learnt w and
-//! f, or the fixed functions of a piecewise linear encoding ([`Basis`]). With e, the gradient by the
-//! columns, and d = e W^T, the gradient by h, the gradients of a mini-batch are
+//! number x the columns h(x) W + b. Its functions h are cosines cos(2 pi w x + f) with learnt w
+//! and f, or the fixed functions of a piecewise linear encoding ([`Basis`]). With e, the gradient
+//! by the columns, and d = e W^T, the gradient by h, the gradients of a mini-batch are
 //!
 //! - by W: h^T e, and by b the column sums of e
 //! - by f: the sum of -d sin(2 pi w x + f), and by w that of -d 2 pi x sin(2 pi w x + f)

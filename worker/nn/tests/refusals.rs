@@ -24,6 +24,25 @@ fn good_data() -> Splits {
 }
 
 #[test]
+fn an_embedding_out_of_range_is_named_with_its_range() {
+    let (size, frequency_scale) = (4, 0.0);
+    for (embedding, text) in [
+        (
+            Embedding::PiecewiseLinear { size: 1 },
+            "embedding_size = 1: expected a whole number from 2 to 64",
+        ),
+        (
+            Embedding::Periodic { size, frequency_scale },
+            "embedding_frequency_scale = 0.0: expected a number above 0 and at most 100",
+        ),
+    ] {
+        let spec = TrainSpec { embedding, ..spec() };
+        let error = Trainer::new(&spec, Arc::new(good_data()), 1, 1).err().unwrap();
+        assert_eq!(error.to_string(), text);
+    }
+}
+
+#[test]
 fn a_hyperparameter_out_of_range_is_named_with_its_range() {
     const UNIT: &str = "expected a number of at least 0 and below 1";
     const UNITS: &str = "expected a whole number from 1 to 8192";
@@ -50,17 +69,6 @@ fn a_hyperparameter_out_of_range_is_named_with_its_range() {
         (TrainSpec { dropout: f64::NAN, ..spec() }, &format!("dropout = NaN: {UNIT}")),
         (TrainSpec { weight_average: 1.0, ..spec() }, &format!("weight_average = 1.0: {UNIT}")),
         (TrainSpec { label_smoothing: 1.0, ..spec() }, &format!("label_smoothing = 1.0: {UNIT}")),
-        (
-            TrainSpec { embedding: Embedding::PiecewiseLinear { size: 1 }, ..spec() },
-            "embedding_size = 1: expected a whole number from 2 to 64",
-        ),
-        (
-            TrainSpec {
-                embedding: Embedding::Periodic { size: 4, frequency_scale: 0.0 },
-                ..spec()
-            },
-            "embedding_frequency_scale = 0.0: expected a number above 0 and at most 100",
-        ),
         (optimizer(Optimizer::Momentum { momentum: 1.5 }), &format!("momentum = 1.5: {UNIT}")),
         (optimizer(Optimizer::Nesterov { momentum: -0.5 }), &format!("momentum = -0.5: {UNIT}")),
         (

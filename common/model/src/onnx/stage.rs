@@ -181,8 +181,8 @@ fn embed(graph: &mut Graph, embedding: &NumberEmbedding, count: usize, x: &str) 
     sum
 }
 
-/// cos(2 pi w x + b). The turns w x are reduced to a half turn in 64-bit floats, because far numbers
-/// make many turns.
+/// cos(2 pi w x + b). The turns w x are reduced to a half turn in 64-bit floats, because far
+/// numbers make many turns.
 fn cosines(graph: &mut Graph, count: usize, frequencies: &[f32], phases: &[f32], x: &str) -> Name {
     let wide = |values: &[f32]| values.iter().map(|&value| f64::from(value)).collect::<Vec<f64>>();
     let dims = [count, 1, PERIODS];
