@@ -33,7 +33,10 @@ pub(crate) const MODULE: &str = r#"class Stage(nn.Module):
     def embed(self, x):
         wide = x[:, :, None]
         if "frequencies" in self.parts:
-            h = torch.cos(2 * torch.pi * self.frequencies * wide + self.phases)
+            # Far numbers make many turns, of which a 32-bit float has too few digits.
+            turns = self.frequencies.double() * wide.double()
+            turns = (turns - torch.round(turns)).to(self.phases.dtype)
+            h = torch.cos(2 * torch.pi * turns + self.phases)
         elif "bin_start" in self.parts:
             h = (wide - self.bin_start) * self.bin_factor
             h = torch.minimum(torch.maximum(h, self.bin_low), self.bin_high)

@@ -17,6 +17,9 @@ class Tensor(np.ndarray):
     def double(self):
         return self
 
+    def to(self, dtype):
+        return self.astype(dtype)
+
 
 class Module:
     def __init__(self):
@@ -37,11 +40,11 @@ class Module:
         assert sorted(own) == sorted(given), (sorted(own), sorted(given))
         for name, (module, key) in own.items():
             assert module.names[key] == given[name].shape, (name, given[name].shape)
-            setattr(module, key, given[name])
+            setattr(module, key, given[name].view(Tensor))
 
     def register_buffer(self, name, values):
         self.names[name] = values.shape
-        setattr(self, name, values)
+        setattr(self, name, values.view(Tensor))
 
     register_parameter = register_buffer
 
@@ -141,7 +144,7 @@ def load_file(path):
 torch = types.ModuleType("torch")
 torch.nn, torch.softmax, torch.tensor = nn, softmax, tensor
 torch.zeros, torch.cat, torch.pi = np.zeros, np.concatenate, math.pi
-for function in ("cos", "sqrt", "clip", "minimum", "maximum", "einsum"):
+for function in ("cos", "sqrt", "clip", "minimum", "maximum", "einsum", "round"):
     setattr(torch, function, getattr(np, function))
 nn.Parameter = lambda values: values
 safetensors = types.ModuleType("safetensors")
