@@ -4,7 +4,7 @@
 //! speed of the workers.
 
 use crate::data::DataSummary;
-use crate::train::{Normalization, Optimizer, TrainSpec};
+use crate::train::{Embedding, Normalization, Optimizer, TrainSpec};
 
 /// Floating-point operations per unit of virtual time.
 const FLOPS_PER_UNIT: u64 = 1_000_000;
@@ -14,7 +14,9 @@ const FLOPS_PER_UNIT: u64 = 1_000_000;
 /// It counts
 ///
 /// - two operations per multiply-add of the three products of each layer, and of the two products
-///   of the first layer, which needs no gradient by its inputs,
+///   of the first layer, which needs no gradient by its inputs unless something before it is
+///   learnt,
+/// - the operations of the embedding, three times in training,
 /// - 20 operations per activation with batch normalisation, or 8 without,
 /// - the optimiser's operations per weight and mini-batch, and those of the weight average,
 /// - the forward products of the validation split.
@@ -29,26 +31,45 @@ pub fn epoch_units(spec: &TrainSpec, data: &DataSummary, repeats: u32) -> u64 {
     let rows_of_fold = rows.div_ceil(folds).max(1);
     let batch = u64::from(spec.batch_size).min(rows_of_fold);
     let steps = rows_of_fold.div_ceil(batch).saturating_mul(folds);
-    let mut inputs = u64::from(data.features);
+    let embedded = u64::from(spec.embedding.size()).saturating_sub(1);
+    let embedding = embedding_flops(spec).saturating_mul(u64::from(data.numbers));
+    let mut inputs =
+        u64::from(data.features).saturating_add(u64::from(data.numbers).saturating_mul(embedded));
     let (mut weights, mut products, mut activations) = (0u64, 0u64, 0u64);
     for (layer, units) in spec.hidden.iter().chain(std::iter::once(&data.outputs)).enumerate() {
         let outputs = u64::from(*units);
         let layer_weights = inputs.saturating_mul(outputs);
         weights = weights.saturating_add(layer_weights);
-        products =
-            products.saturating_add(layer_weights.saturating_mul(if layer == 0 { 2 } else { 3 }));
+        products = products.saturating_add(layer_weights.saturating_mul(of_layer(spec, layer)));
         activations = activations.saturating_add(outputs);
         inputs = outputs;
     }
     let per_example = products
         .saturating_mul(2)
-        .saturating_add(activations.saturating_mul(activation_flops(spec)));
+        .saturating_add(activations.saturating_mul(activation_flops(spec)))
+        .saturating_add(embedding.saturating_mul(3));
     let training = rows
         .saturating_mul(per_example)
         .saturating_add(steps.saturating_mul(weights).saturating_mul(update_flops(spec)));
-    let evaluation = data.validation.saturating_mul(weights.saturating_mul(2));
+    let evaluation =
+        data.validation.saturating_mul(weights.saturating_mul(2).saturating_add(embedding));
     let all = training.saturating_add(evaluation).saturating_mul(u64::from(repeats.max(1)));
     all.div_ceil(FLOPS_PER_UNIT).max(1)
+}
+
+/// The products of a layer in training.
+fn of_layer(spec: &TrainSpec, layer: usize) -> u64 {
+    let learns_before = spec.input_scaling || spec.embedding != Embedding::None;
+    if layer == 0 && !learns_before { 2 } else { 3 }
+}
+
+/// Operations per number of the embedding, forward: 16 cosines or 48 bins, and their product.
+fn embedding_flops(spec: &TrainSpec) -> u64 {
+    match spec.embedding {
+        Embedding::None => 0,
+        Embedding::Periodic { size, .. } => 16 * (20 + 2 * u64::from(size)),
+        Embedding::PiecewiseLinear { size } => 48 * (4 + 2 * u64::from(size)),
+    }
 }
 
 /// Operations per activation, forward and backward.
@@ -98,6 +119,30 @@ mod tests {
         assert!(units(&[("units", 64), ("layers", 3)], 1_000) > base);
         assert!(units(&[("units", 64), ("layers", 2)], 2_000) > base);
         assert!(units(&[("units", 64), ("layers", 2), ("batch_size", 16)], 1_000) > base);
+    }
+
+    #[test]
+    fn embeddings_and_learnt_scaling_cost_more() {
+        let cost = |pairs: &[(&str, &str)], numbers| {
+            let text =
+                |(name, value): &(&str, &str)| ((*name).to_owned(), Value::Text((*value).into()));
+            let fixed: Assignment = pairs.iter().map(text).collect();
+            let data = DataSummary {
+                train: 10_000,
+                features: 64,
+                outputs: 2,
+                numbers,
+                ..DataSummary::default()
+            };
+            epoch_units(&train_spec(&fixed, &Assignment::default()).unwrap(), &data, 1)
+        };
+        let base = cost(&[], 64);
+        assert!(cost(&[("input_scaling", "true")], 64) > base);
+        for kind in ["periodic", "piecewise_linear"] {
+            let embedding = [("embedding", kind)];
+            assert!(cost(&embedding, 64) > cost(&embedding, 8), "{kind}");
+            assert!(cost(&embedding, 8) > base, "{kind}");
+        }
     }
 
     #[test]

@@ -206,6 +206,10 @@ pub struct DataSummary {
     pub test: u64,
     /// Inputs of the network.
     pub features: u32,
+    /// The inputs that are numbers or the days of dates, which can be scaled and embedded; 0 in the
+    /// records of early releases, whose trials had neither.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub numbers: u32,
     /// Outputs of the network: the number of classes, or 1 for regression.
     pub outputs: u32,
     /// The folds of a cross-validation, at least 2; 1 without.
@@ -235,6 +239,7 @@ impl Default for DataSummary {
             validation: 0,
             test: 0,
             features: 0,
+            numbers: 0,
             outputs: 0,
             folds: 1,
             digest: String::new(),
@@ -253,6 +258,11 @@ const fn one() -> u32 {
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
 const fn is_one(folds: &u32) -> bool {
     *folds == 1
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+const fn is_zero(value: &u32) -> bool {
+    *value == 0
 }
 
 /// The scores of the best model without inputs: for classification it predicts the shares of the

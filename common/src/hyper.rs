@@ -9,10 +9,10 @@ use serde::de::value::{Error as SerdeError, StrDeserializer};
 
 use crate::assignment::{Assignment, Value};
 use crate::error::Problem;
-use crate::limits::{MAX_BATCH_SIZE, MAX_EPOCHS, MAX_LAYERS, MAX_UNITS};
+use crate::limits::{MAX_BATCH_SIZE, MAX_EMBEDDING_SIZE, MAX_EPOCHS, MAX_LAYERS, MAX_UNITS};
 use crate::scale::Scale;
 use crate::text;
-use crate::train::{Optimizer, Schedule, TrainSpec};
+use crate::train::{Embedding, Optimizer, Schedule, TrainSpec};
 
 /// The legal values of a hyperparameter.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -170,7 +170,7 @@ impl Hyperparameter {
 }
 
 /// Every hyperparameter, the most important first.
-pub static TABLE: [Hyperparameter; 23] = [
+pub static TABLE: [Hyperparameter; 30] = [
     Hyperparameter::real("learning_rate", Kind::above(0.0, 1000.0), Scale::Log, 0.01),
     Hyperparameter::real("momentum", Kind::below(0.0, 1.0), Scale::OneMinusLog, 0.9)
         .with_needs("optimizer", &["momentum", "nesterov"]),
@@ -208,8 +208,17 @@ pub static TABLE: [Hyperparameter; 23] = [
     Hyperparameter::names("normalization", &["before", "after", "none"], "before"),
     Hyperparameter::whole("epochs", Kind::whole(1, MAX_EPOCHS), Scale::Linear, 30),
     Hyperparameter::real("dropout", Kind::below(0.0, 1.0), Scale::Linear, 0.0),
+    Hyperparameter::names("dropout_schedule", &["constant", "flat_cosine"], "constant"),
     Hyperparameter::real("label_smoothing", Kind::below(0.0, 1.0), Scale::Linear, 0.0),
     Hyperparameter::real("weight_decay", Kind::between(0.0, 100.0), Scale::Log, 0.0),
+    Hyperparameter::names("weight_decay_schedule", &["constant", "flat_cosine"], "constant"),
+    Hyperparameter::names("scaling", &["standard", "robust", "quantile"], "standard"),
+    Hyperparameter::names("embedding", &["none", "periodic", "piecewise_linear"], "none"),
+    Hyperparameter::whole("embedding_size", Kind::whole(2, MAX_EMBEDDING_SIZE), Scale::Linear, 4)
+        .with_needs("embedding", &["periodic", "piecewise_linear"]),
+    Hyperparameter::real("embedding_frequency_scale", Kind::above(0.0, 100.0), Scale::Log, 0.1)
+        .with_needs("embedding", &["periodic"]),
+    Hyperparameter::names("input_scaling", &["false", "true"], "false"),
     Hyperparameter::real("weight_average", Kind::below(0.0, 1.0), Scale::OneMinusLog, 0.0),
     Hyperparameter::real("beta1", Kind::below(0.0, 1.0), Scale::OneMinusLog, 0.9)
         .with_needs("optimizer", &["adam", "adamw"]),
@@ -339,6 +348,19 @@ impl Lookup<'_> {
         })
     }
 
+    fn embedding(&self) -> Result<Embedding, Problem> {
+        let size = || self.whole("embedding_size");
+        Ok(match self.text("embedding")?.as_str() {
+            "none" => Embedding::None,
+            "periodic" => {
+                let frequency_scale = self.real("embedding_frequency_scale")?;
+                Embedding::Periodic { size: size()?, frequency_scale }
+            }
+            "piecewise_linear" => Embedding::PiecewiseLinear { size: size()? },
+            other => return Err(unlisted("embedding", other)),
+        })
+    }
+
     fn schedule(&self) -> Result<Schedule, Problem> {
         let decay = self.real("learning_rate_decay")?;
         Ok(match self.text("schedule")?.as_str() {
@@ -419,8 +441,13 @@ pub fn train_spec(fixed: &Assignment, assignment: &Assignment) -> Result<TrainSp
         normalization: at.variant("normalization")?,
         batch_norm_momentum: at.real("batch_norm_momentum")?,
         dropout: at.real("dropout")?,
+        dropout_schedule: at.variant("dropout_schedule")?,
         label_smoothing: at.real("label_smoothing")?,
         weight_decay: at.real("weight_decay")?,
+        weight_decay_schedule: at.variant("weight_decay_schedule")?,
+        scaling: at.variant("scaling")?,
+        embedding: at.embedding()?,
+        input_scaling: at.text("input_scaling")? == "true",
         init: at.variant("init")?,
         gradient_clip: at.real("gradient_clip")?,
         weight_average: at.real("weight_average")?,
@@ -464,6 +491,22 @@ mod tests {
         assert_eq!(of("rmsprop"), Optimizer::Rmsprop { beta2, epsilon });
         assert_eq!(of("adam"), Optimizer::Adam { beta1, beta2, epsilon });
         assert_eq!(of("adamw"), Optimizer::Adamw { beta1, beta2, epsilon });
+    }
+
+    #[test]
+    fn an_embedding_takes_the_values_that_it_has() {
+        let of = |name: &str| {
+            let fixed = assignment(&[
+                ("embedding", Value::Text(name.into())),
+                ("embedding_size", Value::Int(7)),
+                ("embedding_frequency_scale", Value::Float(0.5)),
+            ]);
+            train_spec(&fixed, &Assignment::default()).unwrap().embedding
+        };
+        assert_eq!(of("none"), Embedding::None);
+        assert_eq!(of("periodic"), Embedding::Periodic { size: 7, frequency_scale: 0.5 });
+        assert_eq!(of("piecewise_linear"), Embedding::PiecewiseLinear { size: 7 });
+        assert_eq!([of("none").size(), of("periodic").size()], [1, 7]);
     }
 
     #[test]

@@ -25,6 +25,8 @@ pub const MAX_EPOCHS: u32 = 100_000;
 pub const MAX_LAYERS: u32 = 64;
 /// Most units of one layer.
 pub const MAX_UNITS: u32 = 8_192;
+/// Most inputs that an embedding makes of one number.
+pub const MAX_EMBEDDING_SIZE: u32 = 64;
 /// Most weights of one network. With gradients and two moments in f32 they take 4 GiB.
 pub const MAX_WEIGHTS: u64 = 1 << 28;
 /// Largest weight of a row, and of a class.

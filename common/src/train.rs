@@ -156,6 +156,72 @@ pub enum Init {
     Xavier,
 }
 
+/// How numbers are scaled before the network. A number has the mean 0 and the variance 1 in the
+/// training split when it arrives here; see [`TrainSpec::scaling`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Scaling {
+    /// Not changed.
+    #[default]
+    Standard,
+    /// u / sqrt(1 + (u / 3)^2), where u = (x - median) / (upper quartile - lower quartile). If the
+    /// quartiles are equal, half of the range stands for their difference, and a constant becomes
+    /// 0. This is the scaling of RealMLP (Holzmueller, Grinsztajn and Steinwart 2024, "Better by
+    /// default").
+    Robust,
+    /// To a standard normal distribution, as scikit-learn's `QuantileTransformer` does with
+    /// `output_distribution="normal"`.
+    Quantile,
+}
+
+/// What the network makes of each number before its first layer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Embedding {
+    /// The number itself.
+    #[default]
+    None,
+    /// The number x itself and `size` - 1 learnt combinations of cos(2 pi w x + b), with 16 learnt
+    /// w and b for each number. It is PBLD in RealMLP (Holzmueller, Grinsztajn and Steinwart 2024),
+    /// after Gorishniy, Rubachev and Babenko 2022, "On embeddings for numerical features".
+    Periodic {
+        /// The inputs of the first layer for each number, at least 2.
+        size: u32,
+        /// The standard deviation of the initial w, above 0.
+        frequency_scale: f64,
+    },
+    /// `size` learnt combinations of the piecewise linear encoding: for each of the bins between
+    /// quantiles of the training split, 0 below it, 1 above it and linear inside. Below the first
+    /// bin and above the last one, it continues linearly (Gorishniy, Rubachev and Babenko 2022).
+    PiecewiseLinear {
+        /// The inputs of the first layer for each number, at least 2.
+        size: u32,
+    },
+}
+
+impl Embedding {
+    /// The inputs of the first layer for each number.
+    pub const fn size(self) -> u32 {
+        match self {
+            Self::None => 1,
+            Self::Periodic { size, .. } | Self::PiecewiseLinear { size } => size,
+        }
+    }
+}
+
+/// A factor of dropout or of weight decay during the training. Before step number i = 0, 1, ... of
+/// n, the share of the training done is p = i / n.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RegularizationSchedule {
+    /// Always 1.
+    #[default]
+    Constant,
+    /// (1 + cos(pi (max(1, 2 p) - 1))) / 2: it is 1 in the first half of the training and falls to
+    /// 0 in the second (Holzmueller, Grinsztajn and Steinwart 2024).
+    FlatCosine,
+}
+
 /// The hyperparameters of a training. Together with the data and the seed they determine it.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct TrainSpec {
@@ -181,8 +247,26 @@ pub struct TrainSpec {
     /// before this field existed.
     #[serde(skip_serializing_if = "is_zero")]
     pub label_smoothing: f64,
-    /// The L2 coefficient of the weight matrices, at least 0. gamma, beta and b do not decay.
+    /// How dropout changes during the training. Like the next fields with a default, it is left
+    /// out of the serialised form if it is the default.
+    #[serde(skip_serializing_if = "is_default")]
+    pub dropout_schedule: RegularizationSchedule,
+    /// The L2 coefficient of the weight matrices of the layers, at least 0. gamma, beta, b, the
+    /// embedding and the input scaling do not decay.
     pub weight_decay: f64,
+    /// How weight decay changes during the training.
+    #[serde(skip_serializing_if = "is_default")]
+    pub weight_decay_schedule: RegularizationSchedule,
+    /// How numbers are scaled, also the days of dates. Other inputs stay as they are.
+    #[serde(skip_serializing_if = "is_default")]
+    pub scaling: Scaling,
+    /// What the network makes of each scaled number.
+    #[serde(skip_serializing_if = "is_default")]
+    pub embedding: Embedding,
+    /// True if each input of the first layer is multiplied by a learnt factor, which begins at 1
+    /// and has 6 times the learning rate of the other parameters.
+    #[serde(skip_serializing_if = "is_default")]
+    pub input_scaling: bool,
     /// The variance of the initial weights.
     pub init: Init,
     /// The largest global L2 norm of the gradient; 0 does not clip.
@@ -205,4 +289,8 @@ pub struct TrainSpec {
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "the signature that serde calls")]
 fn is_zero(value: &f64) -> bool {
     *value == 0.0
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }

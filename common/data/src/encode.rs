@@ -150,6 +150,21 @@ impl Encoder {
         }
     }
 
+    /// The inputs that are numbers or the days of dates, ascending. Indicators, categories and the
+    /// parts of dates are not, nor are pixels.
+    pub fn numbers(&self) -> Vec<usize> {
+        let Self::Columns(encodings) = self else { return Vec::new() };
+        let (mut first, mut numbers) = (0, Vec::new());
+        for encoding in encodings {
+            match encoding {
+                Encoding::Number { .. } | Encoding::Date { .. } => numbers.push(first),
+                Encoding::Binary { .. } | Encoding::OneHot(_) | Encoding::Season { .. } => {}
+            }
+            first += encoding.width();
+        }
+        numbers
+    }
+
     /// The inputs of `rows`, `[rows, inputs]`. `inputs` has the columns that the encoder was fitted
     /// on.
     pub(crate) fn encode(&self, inputs: &Inputs, rows: &[usize]) -> Array2<f32> {

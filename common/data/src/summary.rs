@@ -61,6 +61,7 @@ impl Dataset {
             validation: to_u64(validated),
             test: to_u64(rows.test.len()),
             features: to_u32(encoder.width()),
+            numbers: to_u32(encoder.numbers().len()),
             outputs: self.outputs(),
             folds: to_u32(rows.folds.len()).max(1),
             digest: self.digest().to_owned(),

@@ -5,6 +5,7 @@ use caviar_common::numbers::index;
 use caviar_data::{Encoding, InputColumn, Parts, Schema};
 use serde_json::{Value, json};
 
+use crate::input::{Basis, InputStage, NumberScaling};
 use crate::model::{Layer, Member, Model, Place};
 
 impl Model {
@@ -35,7 +36,33 @@ fn member(member: &Member) -> Value {
         "weight": member.weight,
         "about": member.about,
         "parameters": member.parameters(),
+        "stage": stage(&member.stage),
         "layers": member.layers.iter().map(layer).collect::<Vec<Value>>(),
+    })
+}
+
+/// What is before the first layer; null if there is nothing.
+fn stage(stage: &InputStage) -> Value {
+    if stage.is_empty() {
+        return Value::Null;
+    }
+    let scaling = match &stage.scaling {
+        NumberScaling::Standard => "standard",
+        NumberScaling::Robust { .. } => "robust",
+        NumberScaling::Quantile(_) => "quantile",
+    };
+    let embedding = stage.embedding.as_ref().map(|embedding| {
+        let basis = match &embedding.basis {
+            Basis::Periodic { .. } => "periodic",
+            Basis::PiecewiseLinear { .. } => "piecewise_linear",
+        };
+        json!({ "kind": basis, "size": embedding.columns() })
+    });
+    json!({
+        "numbers": stage.numbers,
+        "scaling": scaling,
+        "embedding": embedding,
+        "factors": stage.factors.is_some(),
     })
 }
 

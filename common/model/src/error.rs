@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use caviar_common::limits::{MAX_LAYERS, MAX_UNITS, MAX_WEIGHTS};
+use caviar_common::limits::{MAX_EMBEDDING_SIZE, MAX_LAYERS, MAX_UNITS, MAX_WEIGHTS};
 use caviar_data::SchemaFault;
 
 use crate::limits::{MAX_MEMBERS, VERSION};
@@ -15,8 +15,8 @@ pub enum ModelError {
     NotModel,
     /// The format of the file has another version.
     #[error(
-        "the file has version {found} of the format: expected {VERSION}; use the release of Caviar \
-         that wrote it"
+        "the file has version {found} of the format: expected 1 to {VERSION}; use the release of \
+         Caviar that wrote it"
     )]
     Version {
         /// The version of the file.
@@ -127,6 +127,14 @@ pub enum ModelError {
         /// The number of the layer.
         layer: usize,
     },
+    /// What is before the first layer does not fit itself or the schema.
+    #[error("the input stage of network {member} {fault}")]
+    Stage {
+        /// The number of the network.
+        member: usize,
+        /// What is wrong.
+        fault: StageFault,
+    },
     /// The model is too large for ONNX.
     #[error(
         "the ONNX file would have {bytes} bytes: its format ends at 2 GiB; use the format \
@@ -145,6 +153,41 @@ pub enum ModelError {
         layer: usize,
         /// Which numbers.
         tensor: Tensor,
+    },
+}
+
+/// What is wrong with the stage before the first layer. The text continues a sentence.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum StageFault {
+    /// The numbers are not inputs of the schema.
+    #[error("has numbers that are not ascending, or not below {inputs}, the inputs of the schema")]
+    Numbers {
+        /// The encoded inputs.
+        inputs: usize,
+    },
+    /// The functions of a scaling.
+    #[error("has knots that are not ascending, or not as many functions as numbers")]
+    Knots,
+    /// The edges of bins.
+    #[error("has edges of bins that are not ascending, or too many, or not for each number")]
+    Edges,
+    /// The inputs that an embedding makes of a number.
+    #[error("makes {size} inputs of a number: expected 1 to {MAX_EMBEDDING_SIZE}")]
+    Size {
+        /// The inputs.
+        size: usize,
+    },
+    /// The learnt factors.
+    #[error("has another number of factors than the {expected} inputs of the first layer")]
+    Factors {
+        /// The inputs of the first layer.
+        expected: usize,
+    },
+    /// A list has another length, or a number that is not finite.
+    #[error("has {name} of another length than its shape, or a number that is not finite")]
+    Values {
+        /// Which numbers.
+        name: &'static str,
     },
 }
 

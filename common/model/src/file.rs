@@ -9,7 +9,7 @@
 //! | 4 | length of the description (u32) |
 //! | 8 | length of the file (u64) |
 //! | as stated | description as JSON: the schema, and of each member its origin and its shapes |
-//! | 4 each | f32s of each layer of each member: W by rows, b, gamma, beta, mean, variance |
+//! | 4 each | f32s of each member: of its input stage, then of each layer, such as W by rows |
 //! | 32 | BLAKE3 of everything before |
 
 use caviar_common::numbers::{single, to_u64};
@@ -18,14 +18,16 @@ use caviar_data::Schema;
 use serde::{Deserialize, Serialize};
 
 use crate::error::ModelError;
-use crate::limits::VERSION;
+use crate::input::InputStage;
+use crate::limits::{VERSION, VERSION_WITHOUT_STAGE};
 use crate::model::{About, BatchNorm, Layer, Member, Model, Place};
+use crate::reader::{FLOAT_LEN, Reader};
+use crate::stored_stage::StoredStage;
 
 const MAGIC: &[u8; 8] = b"CAVIARMD";
 /// The bytes before the description.
 const PREFIX_LEN: usize = 8 + 4 + 4 + 8;
 const DIGEST_LEN: usize = 32;
-const FLOAT_LEN: usize = 4;
 
 /// The description at the start of a file, with borrowed or owned parts.
 #[derive(Serialize, Deserialize)]
@@ -38,6 +40,8 @@ struct Description<S, A> {
 struct StoredMember<A> {
     weight: f64,
     about: A,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    stage: Option<StoredStage>,
     layers: Vec<StoredLayer>,
 }
 
@@ -68,6 +72,7 @@ impl Model {
         let members = self.members().iter().map(|member| StoredMember {
             weight: member.weight,
             about: &member.about,
+            stage: StoredStage::of(&member.stage),
             layers: member.layers.iter().map(StoredLayer::of).collect(),
         });
         let description = Description { schema: self.schema(), members: members.collect() };
@@ -75,18 +80,18 @@ impl Model {
             .map_err(|error| ModelError::Description(error.to_string()))?;
         let length = u32::try_from(description.len())
             .map_err(|_| ModelError::Description("it is longer than 4 GiB".to_owned()))?;
-        let floats: usize = self.members().iter().map(Member::parameters).sum();
-        let total = PREFIX_LEN + description.len() + floats * FLOAT_LEN + DIGEST_LEN;
+        let count: usize = self.members().iter().flat_map(floats).map(<[f32]>::len).sum();
+        let total = PREFIX_LEN + description.len() + count * FLOAT_LEN + DIGEST_LEN;
         let mut bytes = Vec::with_capacity(total);
         bytes.extend_from_slice(MAGIC);
-        bytes.extend_from_slice(&VERSION.to_le_bytes());
+        let has_stage = self.members().iter().any(|member| !member.stage.is_empty());
+        let version = if has_stage { VERSION } else { VERSION_WITHOUT_STAGE };
+        bytes.extend_from_slice(&version.to_le_bytes());
         bytes.extend_from_slice(&length.to_le_bytes());
         bytes.extend_from_slice(&to_u64(total).to_le_bytes());
         bytes.extend_from_slice(&description);
-        for layer in self.members().iter().flat_map(|member| &member.layers) {
-            for (_, values) in layer.tensors() {
-                bytes.extend(values.iter().flat_map(|value| value.to_le_bytes()));
-            }
+        for values in self.members().iter().flat_map(floats) {
+            bytes.extend(values.iter().flat_map(|value| value.to_le_bytes()));
         }
         let digest = blake3::hash(&bytes);
         bytes.extend_from_slice(digest.as_bytes());
@@ -108,7 +113,7 @@ impl Model {
         let shortest = to_u64(PREFIX_LEN + DIGEST_LEN);
         let cut = || ModelError::Length { expected: shortest, found };
         let version = u32::from_le_bytes(prefix.array().ok_or_else(cut)?);
-        if version != VERSION {
+        if !(VERSION_WITHOUT_STAGE..=VERSION).contains(&version) {
             return Err(ModelError::Version { found: version });
         }
         let length = u32::from_le_bytes(prefix.array().ok_or_else(cut)?);
@@ -131,12 +136,23 @@ impl Model {
     }
 }
 
+/// The lists of numbers of a member, in the order in which a file stores them.
+fn floats(member: &Member) -> impl Iterator<Item = &[f32]> {
+    let stage = member.stage.tensors().into_iter().map(|tensor| tensor.values);
+    stage.chain(member.layers.iter().flat_map(|layer| layer.tensors().map(|(_, values)| values)))
+}
+
 /// Distributes the floats, which must be exactly as many as the shapes ask for.
 fn read_model(description: Description<Schema, About>, floats: &[u8]) -> Result<Model, ModelError> {
     let found = to_u64(floats.len());
-    let shapes = description.members.iter().flat_map(|member| &member.layers);
-    let expected = shapes
-        .map(StoredLayer::floats)
+    let of_member = |member: &StoredMember<About>| {
+        let stage = member.stage.as_ref().map_or(0, StoredStage::floats);
+        member.layers.iter().map(StoredLayer::floats).fold(stage, u64::saturating_add)
+    };
+    let expected = description
+        .members
+        .iter()
+        .map(of_member)
         .fold(0, u64::saturating_add)
         .saturating_mul(to_u64(FLOAT_LEN));
     let content = || ModelError::Content { expected, found };
@@ -146,10 +162,14 @@ fn read_model(description: Description<Schema, About>, floats: &[u8]) -> Result<
     let mut reader = Reader { rest: floats };
     let mut members = Vec::with_capacity(description.members.len());
     for stored in description.members {
+        let stage = match &stored.stage {
+            Some(stage) => stage.read(&mut reader).ok_or_else(content)?,
+            None => InputStage::default(),
+        };
         let layers: Option<Vec<Layer>> =
             stored.layers.iter().map(|layer| layer.read(&mut reader)).collect();
         let layers = layers.ok_or_else(content)?;
-        members.push(Member { weight: stored.weight, about: stored.about, layers });
+        members.push(Member { weight: stored.weight, about: stored.about, stage, layers });
     }
     Model::new(description.schema, members)
 }
@@ -194,25 +214,5 @@ impl StoredLayer {
         };
         let (inputs, activation) = (self.inputs, self.activation);
         Some(Layer { inputs, outputs, weights, bias, activation, norm })
-    }
-}
-
-/// What is left of the bytes. Every method removes what it reads, and returns `None` if less is
-/// left.
-struct Reader<'a> {
-    rest: &'a [u8],
-}
-
-impl Reader<'_> {
-    fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
-        let (array, rest) = self.rest.split_first_chunk()?;
-        self.rest = rest;
-        Some(*array)
-    }
-
-    fn floats(&mut self, count: usize) -> Option<Vec<f32>> {
-        let (bytes, rest) = self.rest.split_at_checked(count.checked_mul(FLOAT_LEN)?)?;
-        self.rest = rest;
-        Some(bytes.as_chunks().0.iter().map(|chunk| f32::from_le_bytes(*chunk)).collect())
     }
 }

@@ -21,6 +21,7 @@ impl Model {
         let members = self.members().iter().map(|member| Member {
             weight: member.weight,
             about: member.about.clone(),
+            stage: member.stage.clone(),
             layers: fold(&member.layers),
         });
         Self::new(self.schema().clone(), members.collect())

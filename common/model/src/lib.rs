@@ -13,7 +13,7 @@
 //!
 //! ```
 //! use caviar_common::data::DataSpec;
-//! use caviar_model::{About, Layer, Member, Model};
+//! use caviar_model::{About, InputStage, Layer, Member, Model};
 //!
 //! let source = "builtin:digits".to_owned();
 //! let data = DataSpec { source, validation: 0.2, ..DataSpec::default() };
@@ -40,7 +40,8 @@
 //!     hyperparameters: serde_json::Value::Null,
 //!     temperature: 1.0,
 //! };
-//! let member = Member { weight: 1.0, about, layers: vec![output] };
+//! let stage = InputStage::default();
+//! let member = Member { weight: 1.0, about, stage, layers: vec![output] };
 //! let model = Model::new((*schema).clone(), vec![member])?;
 //!
 //! let mut bytes = model.to_bytes()?;
@@ -62,6 +63,7 @@ mod config;
 mod error;
 mod file;
 mod fold;
+mod input;
 mod kept;
 mod limits;
 mod model;
@@ -69,13 +71,20 @@ mod model;
 mod onnx;
 #[cfg(feature = "export")]
 mod pytorch;
+mod reader;
 mod reference;
 #[cfg(feature = "export")]
 mod safetensors;
+mod stored_stage;
+#[cfg(feature = "export")]
+mod torch_stage;
 
 #[cfg(feature = "export")]
 pub use card::{ModelFile, card};
-pub use error::{ModelError, Tensor};
+pub use error::{ModelError, StageFault, Tensor};
+pub use input::{
+    BINS, Basis, Bin, InputStage, Knots, NumberEmbedding, NumberScaling, PERIODS, bins,
+};
 pub use kept::Kept;
 pub use limits::MAX_MEMBERS;
 pub use model::{About, BatchNorm, Layer, Member, Model, Place};

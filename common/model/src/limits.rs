@@ -2,5 +2,7 @@
 
 /// Most members of a model.
 pub const MAX_MEMBERS: usize = 256;
-/// The version of the format that this release writes and reads.
-pub(crate) const VERSION: u32 = 1;
+/// The version of the format of a model with an input stage, the highest that this release reads.
+pub(crate) const VERSION: u32 = 2;
+/// The version of the format of other models, which earlier releases read too.
+pub(crate) const VERSION_WITHOUT_STAGE: u32 = 1;

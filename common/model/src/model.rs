@@ -7,6 +7,7 @@ use caviar_data::Schema;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{ModelError, Tensor};
+use crate::input::InputStage;
 use crate::limits::MAX_MEMBERS;
 
 /// How far the weights of the members may be from a sum of 1.
@@ -30,6 +31,8 @@ pub struct Member {
     pub weight: f64,
     /// Where it is from.
     pub about: About,
+    /// What it does with the encoded inputs before its first layer.
+    pub stage: InputStage,
     /// The hidden layers, input side first, and then the output layer.
     pub layers: Vec<Layer>,
 }
@@ -139,12 +142,17 @@ impl Model {
 }
 
 impl Member {
-    /// The numbers in the weights, biases and batch normalisations of all layers.
+    /// The numbers in the weights, biases and batch normalisations of all layers, and the learnt
+    /// ones before the first layer.
     pub fn parameters(&self) -> usize {
-        self.layers
-            .iter()
-            .map(|layer| layer.tensors().map(|(_, values)| values.len()).sum::<usize>())
-            .sum()
+        let stage = self.stage.tensors();
+        let learnt = stage.iter().filter(|tensor| tensor.is_learnt);
+        learnt.map(|tensor| tensor.values.len()).sum::<usize>()
+            + self
+                .layers
+                .iter()
+                .map(|layer| layer.tensors().map(|(_, values)| values.len()).sum::<usize>())
+                .sum::<usize>()
     }
 }
 
@@ -167,7 +175,7 @@ impl Layer {
 
 /// Checks one member against the schema. Errors count members and layers from 0.
 fn check_member(number: usize, member: &Member, schema: &Schema) -> Result<(), ModelError> {
-    let Member { weight, about, layers } = member;
+    let Member { weight, about, stage, layers } = member;
     if !(weight.is_finite() && *weight > 0.0) {
         return Err(ModelError::MemberWeight { member: number, weight: *weight });
     }
@@ -182,7 +190,8 @@ fn check_member(number: usize, member: &Member, schema: &Schema) -> Result<(), M
     if hidden.len() > index(MAX_LAYERS) {
         return Err(ModelError::Layers { member: number, count: layers.len() });
     }
-    let mut inputs = schema.width();
+    stage.check(schema.width()).map_err(|fault| ModelError::Stage { member: number, fault })?;
+    let mut inputs = stage.width(schema.width());
     let mut weights = 0_u64;
     for (layer, content) in layers.iter().enumerate() {
         let at = At { member: number, layer };

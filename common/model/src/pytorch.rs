@@ -5,6 +5,7 @@ use std::fmt::Write;
 use caviar_common::train::Activation;
 
 use crate::model::{Layer, Member, Model, Place};
+use crate::torch_stage;
 
 const START: &str = r#""""The network of model.safetensors in PyTorch.
 
@@ -42,14 +43,19 @@ class Hidden(nn.Module):
 
 
 class Network(nn.Module):
-    """Hidden layers and the output layer."""
+    """Hidden layers and the output layer, after the stage before them if there is one."""
 
-    def __init__(self, layers, output):
+    def __init__(self, layers, output, stage=None):
         super().__init__()
+        if stage is not None:
+            self.stage = stage
+        self.has_stage = stage is not None
         self.layers = nn.ModuleList(layers)
         self.output = output
 
     def forward(self, x):
+        if self.has_stage:
+            x = self.stage(x)
         for layer in self.layers:
             x = layer(x)
         return self.output(x)
@@ -113,9 +119,12 @@ pub fn pytorch_example(model: &Model) -> String {
     };
     let start = START.replace("{outputs}", outputs);
     let mut text = start.replace("{width}", &schema.width().to_string());
+    if model.members().iter().any(|member| !member.stage.is_empty()) {
+        text += torch_stage::MODULE;
+    }
     text += "def networks():\n    return [\n";
     for member in model.members() {
-        network(&mut text, member);
+        network(&mut text, member, schema.width());
     }
     text += "    ]\n\n\n";
     text += if model.is_ensemble() { ENSEMBLE } else { SINGLE };
@@ -125,7 +134,7 @@ pub fn pytorch_example(model: &Model) -> String {
 }
 
 /// Appends the expression of one network. Writing to a text cannot fail.
-fn network(text: &mut String, member: &Member) {
+fn network(text: &mut String, member: &Member, width: usize) {
     *text += "        Network(\n            [\n";
     let Some((output, hidden)) = member.layers.split_last() else { return };
     for layer in hidden {
@@ -134,7 +143,11 @@ fn network(text: &mut String, member: &Member) {
     *text += "            ],\n";
     let bias = if output.bias.is_some() { "" } else { ", bias=False" };
     let (inputs, outputs) = (output.inputs, output.outputs);
-    *text += &format!("            nn.Linear({inputs}, {outputs}{bias}),\n        ),\n");
+    *text += &format!("            nn.Linear({inputs}, {outputs}{bias}),\n");
+    if let Some(stage) = torch_stage::expression(&member.stage, width) {
+        *text += &format!("            {stage},\n");
+    }
+    *text += "        ),\n";
 }
 
 fn hidden_layer(layer: &Layer) -> String {

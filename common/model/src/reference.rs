@@ -46,7 +46,7 @@ impl Model {
 impl Member {
     /// The logits, or the standardised number, of one row of encoded inputs.
     fn outputs(&self, features: &[f32]) -> Vec<f64> {
-        let inputs = features.iter().map(|&value| f64::from(value)).collect();
+        let inputs = self.stage.apply(features);
         self.layers.iter().fold(inputs, |inputs, layer| layer.apply(&inputs))
     }
 }

@@ -13,6 +13,9 @@
 //! | `output.weight` | `[outputs, inputs]` | transpose of W of the output layer |
 //! | `output.bias` | `[outputs]` | b of the output layer |
 //!
+//! What is before the first layer has names that begin with `stage.`, such as `stage.weight`, and
+//! `model.py` says what they are for.
+//!
 //! In an ensemble, all names begin with `members.0.` and so on. The metadata has `format`, which is
 //! `pt`, and `config`, which is the content of `config.json`.
 
@@ -21,6 +24,7 @@ use serde_json::{Map, Value, json};
 
 use crate::error::Tensor;
 use crate::model::{Layer, Model};
+use crate::torch_stage::{self, TorchTensor};
 
 /// Headers are padded to this, so that the numbers are aligned.
 const ALIGNMENT: usize = 8;
@@ -33,6 +37,13 @@ pub fn safetensors(model: &Model) -> Vec<u8> {
     let mut numbers: Vec<u8> = Vec::new();
     for (number, member) in model.members().iter().enumerate() {
         let prefix = if model.is_ensemble() { format!("members.{number}.") } else { String::new() };
+        for TorchTensor { name, shape, values, .. } in torch_stage::tensors(&member.stage) {
+            let start = numbers.len();
+            numbers.extend(values.iter().flat_map(|value| value.to_le_bytes()));
+            let offsets = [start, numbers.len()];
+            let entry = json!({ "dtype": "F32", "shape": shape, "data_offsets": offsets });
+            header.insert(format!("{prefix}stage.{name}"), entry);
+        }
         for (place, layer) in member.layers.iter().enumerate() {
             let is_output = place + 1 == member.layers.len();
             for (tensor, values) in layer.tensors() {

@@ -338,7 +338,7 @@ impl Reader<'_> {
         let mut values = Vec::new();
         for (key, value) in section.table.into_iter().flatten() {
             let is_float = matches!(value.get_ref(), DeValue::Float(_));
-            match scalar(value.get_ref()) {
+            match value_of(value.get_ref()) {
                 Some(v) => values.push((key.get_ref().to_string(), v)),
                 None => {
                     let expected =
@@ -404,8 +404,14 @@ fn scalar(value: &DeValue<'_>) -> Option<Value> {
     }
 }
 
+/// A value of a hyperparameter: true and false are names too.
+fn value_of(value: &DeValue<'_>) -> Option<Value> {
+    let name = value.as_bool().map(|is_true| if is_true { "true" } else { "false" });
+    name.map_or_else(|| scalar(value), |name| Some(Value::Text(name.into())))
+}
+
 fn list(value: &DeValue<'_>) -> Option<Vec<Value>> {
-    value.as_array()?.iter().map(|v| scalar(v.get_ref())).collect()
+    value.as_array()?.iter().map(|v| value_of(v.get_ref())).collect()
 }
 
 /// The entries of `types`.
@@ -429,7 +435,7 @@ fn class_weights(value: &DeValue<'_>) -> Option<DraftClassWeights> {
 }
 
 fn condition(value: &DeValue<'_>) -> Option<Vec<(String, Vec<Value>)>> {
-    let one_or_more = |v: &DeValue<'_>| list(v).or_else(|| scalar(v).map(|v| vec![v]));
+    let one_or_more = |v: &DeValue<'_>| list(v).or_else(|| value_of(v).map(|v| vec![v]));
     value
         .as_table()?
         .iter()

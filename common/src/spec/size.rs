@@ -43,7 +43,7 @@ impl SweepSpec {
             return Ok(());
         }
         let (features, outputs) =
-            data.map_or((1, 1), |data| (u64::from(data.features), u64::from(data.outputs)));
+            data.map_or((1, 1), |data| (self.widest_input(data), u64::from(data.outputs)));
         let networks = self
             .layer_counts()
             .into_iter()
@@ -64,6 +64,22 @@ impl SweepSpec {
             largest.weights
         );
         Err(Problem::new(self.field_at_fault(), message))
+    }
+
+    /// The inputs of the first layer with the largest embedding.
+    fn widest_input(&self, data: &DataSummary) -> u64 {
+        let searched = self.space.get("embedding").map(|parameter| &parameter.domain);
+        let kinds: Vec<&Value> = match searched {
+            Some(Domain::Choice { values }) => values.iter().collect(),
+            Some(Domain::Int { .. } | Domain::Float { .. }) | None => {
+                self.fixed.get("embedding").into_iter().collect()
+            }
+        };
+        let embeds = kinds.into_iter().any(|kind| kind.as_str().is_some_and(|it| it != "none"));
+        let layers = Value::Int(1);
+        let size = self.max_value("embedding_size", &layers, default("embedding_size"));
+        let added = if embeds { u64::try_from(size - 1).unwrap_or(0) } else { 0 };
+        u64::from(data.features).saturating_add(u64::from(data.numbers).saturating_mul(added))
     }
 
     /// Every number of hidden layers that a trial can have.

@@ -229,17 +229,18 @@ pub(super) fn blob() -> BoxedStrategy<Blob> {
 }
 
 pub(super) fn summary() -> BoxedStrategy<DataSummary> {
-    let sizes = (any::<[u64; 3]>(), any::<[u32; 2]>(), 1..=MAX_FOLDS);
+    let sizes = (any::<[u64; 3]>(), any::<[u32; 3]>(), 1..=MAX_FOLDS);
     let found = (of(select(Task::ALL.to_vec())), of(baseline()), vec(note(), 0..3));
     (sizes, "[0-9a-f]{0,64}", of(blob()), found)
         .prop_map(|(sizes, digest, block, found)| {
-            let ([train, validation, test], [features, outputs], folds) = sizes;
+            let ([train, validation, test], [features, numbers, outputs], folds) = sizes;
             let (task, baseline, notes) = found;
             DataSummary {
                 train,
                 validation,
                 test,
                 features,
+                numbers,
                 outputs,
                 folds,
                 digest,

@@ -14,7 +14,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 DIGITS = os.path.join(HERE, "..", "..", "..", "common", "data", "src", "digits.csv.gz")
 
 # Each model: the raw table, the sections of its sweep, and the options of `caviar model`. Together
-# they use every activation and every place of batch normalisation.
+# they use every activation, every place of batch normalisation, and every scaling and embedding.
 MODELS = [
     {
         "name": "titanic",
@@ -22,7 +22,8 @@ MODELS = [
         "table": "titanic.csv",
         "label": "survived",
         "data": 'ignore = ["alive", "adult_male", "class", "embark_town"]',
-        "fixed": 'activation = "relu"',
+        "fixed": 'activation = "relu"\nscaling = "robust"\nembedding = "periodic"\n'
+        "input_scaling = true",
     },
     {
         "name": "penguins",
@@ -44,7 +45,8 @@ MODELS = [
         "what": "regression, small",
         "table": "auto-mpg.csv",
         "label": "mpg",
-        "fixed": 'activation = "mish"\nnormalization = "after"',
+        "fixed": 'activation = "mish"\nnormalization = "after"\nscaling = "quantile"\n'
+        'embedding = "piecewise_linear"',
         "epochs": 20,
     },
     {
@@ -55,7 +57,8 @@ MODELS = [
         "has_header": False,
         "task": "classification",
         "space": 'activation = { choices = ["relu", "tanh", "sigmoid", "selu"] }\n'
-        'normalization = { choices = ["before", "after", "none"] }',
+        'normalization = { choices = ["before", "after", "none"] }\n'
+        'embedding = { choices = ["none", "periodic", "piecewise_linear"] }',
         "options": ["--ensemble"],
         "trials": 12,
     },

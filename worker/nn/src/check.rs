@@ -8,7 +8,7 @@ use caviar_common::assignment::Value;
 use caviar_common::error::Problem;
 use caviar_common::hyper;
 use caviar_common::numbers::to_u32;
-use caviar_common::train::{Optimizer, TrainSpec};
+use caviar_common::train::{Embedding, Optimizer, TrainSpec};
 use caviar_data::{Examples, Splits, Targets};
 
 use crate::error::TrainError;
@@ -34,9 +34,21 @@ fn check_numbers(spec: &TrainSpec) -> Result<(), Problem> {
     real("weight_decay", spec.weight_decay)?;
     real("gradient_clip", spec.gradient_clip)?;
     real("weight_average", spec.weight_average)?;
+    check_embedding(spec.embedding)?;
     real("learning_rate", spec.learning_rate)?;
     hyper::check_schedule(spec.schedule)?;
     check_optimizer(spec.optimizer)
+}
+
+fn check_embedding(embedding: Embedding) -> Result<(), Problem> {
+    match embedding {
+        Embedding::None => Ok(()),
+        Embedding::Periodic { size, frequency_scale } => {
+            whole("embedding_size", size)?;
+            real("embedding_frequency_scale", frequency_scale)
+        }
+        Embedding::PiecewiseLinear { size } => whole("embedding_size", size),
+    }
 }
 
 fn check_optimizer(optimizer: Optimizer) -> Result<(), Problem> {

@@ -64,6 +64,40 @@ pub(crate) fn tanh<S: Simd>(s: S, x: S::F) -> S::F {
     s.select(s.less(size, s.splat(0.625)), near, far)
 }
 
+/// cos(2 pi w x + b) and sin(2 pi w x + b), with an absolute error of at most 1e-6 while w x stays
+/// below 2^22 turns and b below a thousand radians. Beyond, they are somewhere in [-1, 1].
+///
+/// The whole turns of w x are subtracted exactly, then those of the sum. The rest is within an
+/// eighth turn of one of four angles (polynomials of sinf and cosf of Moshier's Cephes library).
+#[inline(always)]
+pub(crate) fn wave<S: Simd>(s: S, x: S::F, w: S::F, b: S::F) -> [S::F; 2] {
+    let magic = s.splat(12_582_912.0);
+    let whole = s.sub(s.mul_add(w, x, magic), magic);
+    let turns = s.mul_add(w, x, s.sub(s.splat(0.0), whole));
+    let turns = s.mul_add(b, s.splat(1.0 / std::f32::consts::TAU), turns);
+    let rest = s.sub(turns, s.sub(s.add(turns, magic), magic));
+    let rest = s.min(s.splat(0.5), s.max(s.splat(-0.5), rest));
+    let quarter = s.sub(s.mul_add(rest, s.splat(4.0), magic), magic);
+    let near = s.mul(s.neg_mul_add(quarter, s.splat(0.25), rest), s.splat(std::f32::consts::TAU));
+    let square = s.mul(near, near);
+    let p = polynomial(s, square, &[-1.951_529_6e-4, 8.332_161e-3, -1.666_665_5e-1]);
+    let sine = s.mul_add(s.mul(p, square), near, near);
+    let p = polynomial(s, square, &[2.443_315_7e-5, -1.388_731_6e-3, 4.166_664_6e-2]);
+    let half = s.neg_mul_add(s.splat(0.5), square, s.splat(1.0));
+    let cosine = s.mul_add(s.mul(p, square), square, half);
+    // The angle is `quarter` quarter turns, from -2 to 2, and `near`.
+    let size = s.max(quarter, s.sub(s.splat(0.0), quarter));
+    let is_odd = s.equal(size, s.splat(1.0));
+    let (c, d) = (s.select(is_odd, sine, cosine), s.select(is_odd, cosine, sine));
+    let is_back = s.equal(size, s.splat(2.0));
+    let zero = s.splat(0.0);
+    let c = s.select(is_back, s.sub(zero, c), c);
+    let c = s.select(s.equal(quarter, s.splat(1.0)), s.sub(zero, c), c);
+    let d = s.select(is_back, s.sub(zero, d), d);
+    let d = s.select(s.equal(quarter, s.splat(-1.0)), s.sub(zero, d), d);
+    [c, d]
+}
+
 /// The logistic function 1 / (1 + e^-x).
 #[inline(always)]
 pub(crate) fn sigmoid<S: Simd>(s: S, x: S::F) -> S::F {
@@ -227,6 +261,49 @@ mod tests {
         check(Function::Tanh, libm::tanh, 12.0, 2.5e-7);
         check(Function::Erf, libm::erf, 6.0, 5e-7);
         check(Function::Sigmoid, exact_sigmoid, 30.0, 2.5e-7);
+    }
+
+    /// The cosine and the sine of [`wave`].
+    struct Wave([f32; 3]);
+
+    impl Pass for Wave {
+        type Output = [Lanes; 2];
+
+        #[inline(always)]
+        fn run<S: Simd>(self, s: S) -> [Lanes; 2] {
+            let [x, w, b] = self.0;
+            let [cosine, sine] = wave(s, s.splat(x), s.splat(w), s.splat(b));
+            let mut lanes = [[0.0; LANES]; 2];
+            s.store(cosine, &mut lanes[0]);
+            s.store(sine, &mut lanes[1]);
+            lanes
+        }
+    }
+
+    #[test]
+    fn waves_have_the_cosine_and_the_sine_of_their_angle() {
+        let families = Family::available();
+        for step in 0..40_000u16 {
+            let x = (f32::from(step) - 20_000.0) * 0.000_37;
+            for (w, b) in [(1.0, 0.0), (-3.3, 2.0), (97.5, -3.1), (2_345.25, 40.0)] {
+                let of = |family: Family| family.run(Wave([x, w, b]));
+                let [cosine, sine] = of(families[0]);
+                let turns = f64::from(x) * f64::from(w);
+                let angle = std::f64::consts::TAU * (turns - turns.round()) + f64::from(b);
+                let error = |got: f32, want: f64| (f64::from(got) - want).abs();
+                let limit = 1e-6 * (1.0 + 0.1 * f64::from(b.abs()));
+                assert!(error(cosine[3], libm::cos(angle)) < limit, "{x} {w} {b}");
+                assert!(error(sine[3], libm::sin(angle)) < limit, "{x} {w} {b}");
+            }
+        }
+        for arguments in [[0.3, 2.0, 1.0], [-5.0, 1e30, 2.0], [1e6, 77.0, -3.0]] {
+            let of = |family: &Family| family.run(Wave(arguments));
+            let first = of(&families[0]);
+            assert!(first.as_flattened().iter().all(|value| value.abs() <= 1.0), "{first:?}");
+            assert!(families.iter().all(|family| of(family) == first), "{arguments:?}");
+        }
+        let not_a_number = families[0].run(Wave([f32::NAN, 1.0, 0.0]));
+        assert!(not_a_number.as_flattened().iter().all(|value| value.is_nan()));
     }
 
     #[test]

@@ -97,6 +97,8 @@
 //! | `keep`, `softmax` | models and predictions |
 //! | `optimizer`, `schedule` | the update rules and the learning rate |
 //! | `network` | the layers over flat buffers of parameters; forward, loss, backward |
+//! | `stage`, `stage_passes` | what is learnt before the first layer: embeddings and factors |
+//! | `fit`, `quantile` | what is learnt from the training split before the first step |
 //! | `best` | the weights of the best epoch so far |
 //! | `average` | the moving averages of the parameters, which are evaluated instead of them |
 //! | `weights` | a second set of parameters and running statistics |
@@ -120,6 +122,7 @@ mod checkpoint;
 mod dropout;
 mod elementary;
 pub mod error;
+mod fit;
 mod judge;
 mod keep;
 mod kernels;
@@ -132,9 +135,12 @@ mod passes;
 mod predictor;
 mod products;
 mod progress;
+mod quantile;
 mod refit;
 mod schedule;
 mod softmax;
+mod stage;
+mod stage_passes;
 mod tensor;
 pub mod trainer;
 mod trial;

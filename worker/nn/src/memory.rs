@@ -2,13 +2,16 @@
 
 use caviar_common::numbers::{index, to_u64};
 use caviar_common::spec::{Objective, ObjectiveEpoch};
-use caviar_common::train::{Normalization, TrainSpec};
+use caviar_common::train::{Normalization, Scaling, TrainSpec};
 use caviar_data::{Examples, Splits};
+use caviar_model::{Basis, InputStage, PERIODS};
 
+use crate::fit;
 use crate::judge::judge_bytes;
 use crate::kernels::{LANES, Shape, padded};
 use crate::optimizer::state_count;
 use crate::products::scratch_lens;
+use crate::stage::Stage;
 use crate::trainer::{capacity, is_weighted};
 
 /// The size of an f32 in bytes.
@@ -33,22 +36,25 @@ pub fn data_bytes(data: &Splits) -> u64 {
 ///
 /// The data, which all trainers of a process share, is not included. Sums saturate. A trainer for
 /// an objective of the best epoch keeps the weights of that epoch. All folds and repeats of a trial
-/// are in memory.
+/// are in memory. With a scaling, they share a copy of the data with scaled numbers.
 pub fn trial_bytes(spec: &TrainSpec, data: &Splits, objective: &Objective) -> u64 {
     let parts = (0..data.parts()).map(|fold| part_bytes(spec, data, objective, fold));
     let once = parts.fold(0u64, u64::saturating_add);
-    once.saturating_mul(u64::from(objective.repeats))
+    let copy = if spec.scaling == Scaling::Standard { 0 } else { data_bytes(data) };
+    once.saturating_mul(u64::from(objective.repeats)).saturating_add(copy)
 }
 
-/// Bytes of the training for one fold, or of the only one.
+/// Bytes of the training for one fold, or of the only one, without the data.
 fn part_bytes(spec: &TrainSpec, data: &Splits, objective: &Objective, fold: usize) -> u64 {
     let keeps_best = objective.epoch == ObjectiveEpoch::Best;
     let (all, features) = data.train.features.dim();
     let rows = data.folds.get(fold).map_or(all, |fold| fold.train.len());
     let capacity = capacity(spec, data);
-    let mut inputs = features;
-    let (mut parameters, mut shapes) = (0u64, Vec::new());
-    let mut activations = to_u64(capacity) * to_u64(padded(features));
+    let stage = StageSizes::of(&fit::shape(spec, data), features, capacity);
+    let mut inputs = stage.width;
+    let (mut parameters, mut shapes) = (stage.parameters, Vec::new());
+    let mut activations =
+        (to_u64(capacity) * to_u64(padded(features))).saturating_add(stage.buffers);
     for (layer, &units) in spec.hidden.iter().chain([&data.outputs]).enumerate() {
         let outputs = index(units);
         let (width, depth) = (to_u64(padded(outputs)), to_u64(padded(inputs)));
@@ -74,6 +80,32 @@ fn part_bytes(spec: &TrainSpec, data: &Splits, objective: &Objective, fold: usiz
     let weights = if is_weighted(data) { 2 * to_u64(capacity) } else { 0 };
     let floats = floats.saturating_add(weights);
     floats.saturating_mul(FLOAT_BYTES).saturating_add(judge_bytes(objective, data, fold))
+}
+
+/// The floats of the stage before the first layer.
+struct StageSizes {
+    /// The inputs of the first layer.
+    width: usize,
+    parameters: u64,
+    buffers: u64,
+}
+
+impl StageSizes {
+    fn of(stage: &InputStage, features: usize, capacity: usize) -> Self {
+        let count = stage.numbers.len();
+        let width = stage.width(features);
+        let factors = stage.factors.as_ref().map_or(0, |_| padded(width));
+        let embedding = stage.embedding.as_ref().map_or(0, |embedding| {
+            let matrix = embedding.basis.functions() * padded(embedding.size);
+            let basis = match embedding.basis {
+                Basis::Periodic { .. } => 2 * count * PERIODS,
+                Basis::PiecewiseLinear { .. } => 0,
+            };
+            basis + count * matrix + padded(count * embedding.size)
+        });
+        let buffers = to_u64(Stage::buffer_len(stage, features, capacity));
+        Self { width, parameters: to_u64(factors + embedding), buffers }
+    }
 }
 
 /// How many buffers a layer has.

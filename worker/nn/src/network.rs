@@ -10,6 +10,7 @@ use caviar_common::numbers::{index, real, single, to_u64};
 use caviar_common::seed::{Seed, Stream};
 use caviar_common::train::{Activation, Init, TrainSpec};
 use caviar_data::{Examples, RowWeight, Targets};
+use caviar_model::InputStage;
 
 use crate::average::Average;
 use crate::dropout::DrawMask;
@@ -20,11 +21,17 @@ use crate::kernels::{
 use crate::layer::{HiddenSpec, Layer, Mode, Step};
 use crate::loss::{BatchWeights, CrossEntropy, Tally, squared_error};
 use crate::products::Products;
+use crate::stage::Stage;
 use crate::tensor::{Layout, Tensor};
+
+/// The stream of the seed from which the stage draws; no layer has this number.
+const STAGE_STREAM: u64 = u64::MAX;
 
 /// A network, with buffers for `capacity` examples at once.
 pub(crate) struct Network {
     family: Family,
+    /// What is learnt before the first layer, if anything is.
+    pub(crate) stage: Option<Stage>,
     /// The hidden layers and then the output layer, input side first.
     pub(crate) layers: Vec<Layer>,
     /// All parameters, in the places that [`Layout`] gave to the layers' tensors.
@@ -38,15 +45,27 @@ pub(crate) struct Network {
     products: Products,
     /// The weight of the old running statistics, in [0, 1).
     momentum: f32,
-    dropout: f32,
+    /// The probability that a hidden activation is dropped in the next step.
+    pub(crate) dropout: f32,
     /// The share of the targets that is spread over all classes in training, in [0, 1).
     smoothing: f64,
     /// The weights of the rows of the mini-batch; empty if every row counts once.
     weights: Vec<RowWeight>,
 }
 
+/// The sizes of a network.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Sizes {
+    /// The encoded inputs.
+    pub(crate) features: usize,
+    pub(crate) outputs: usize,
+    /// The most examples at once.
+    pub(crate) capacity: usize,
+}
+
 impl Network {
-    /// The network of `spec` with all parameters 0, for up to `capacity` examples at once.
+    /// The network of `spec` without a stage before its first layer, with all parameters 0, for up
+    /// to `capacity` examples at once.
     ///
     /// # Errors
     /// The network has more weights than allowed, or there is not enough memory.
@@ -57,9 +76,25 @@ impl Network {
         outputs: usize,
         capacity: usize,
     ) -> Result<Self, TrainError> {
+        let sizes = Sizes { features, outputs, capacity };
+        Self::with_stage(family, spec, &InputStage::default(), sizes)
+    }
+
+    /// The network of `spec` with that stage before its first layer and all parameters 0.
+    ///
+    /// # Errors
+    /// Those of [`Network::new`].
+    pub(crate) fn with_stage(
+        family: Family,
+        spec: &TrainSpec,
+        stage: &InputStage,
+        sizes: Sizes,
+    ) -> Result<Self, TrainError> {
+        let Sizes { features, outputs, capacity } = sizes;
         let hidden_widths = spec.hidden.iter().map(|&units| index(units));
+        let first = stage.width(features);
         let widths: Vec<usize> =
-            std::iter::once(features).chain(hidden_widths).chain([outputs]).collect();
+            std::iter::once(first).chain(hidden_widths).chain([outputs]).collect();
         check_size(&widths)?;
         let hidden = HiddenSpec {
             activation: spec.activation,
@@ -67,6 +102,7 @@ impl Network {
             has_dropout: spec.dropout > 0.0,
         };
         let mut layout = Layout::default();
+        let stage = Stage::new(family, &mut layout, stage, features, capacity)?;
         let layers = widths
             .windows(2)
             .enumerate()
@@ -82,6 +118,7 @@ impl Network {
         let products = Products::new(family, spec.precision, shapes)?;
         Ok(Self {
             family,
+            stage,
             layers,
             parameters: Buffer::new(layout.len())?,
             gradients: Buffer::new(layout.len())?,
@@ -104,10 +141,13 @@ impl Network {
         self.weights.try_reserve_exact(capacity).map_err(missing)
     }
 
-    /// Draws the initial weights with the variance of [`Init`]: layer i from stream i of `seed`.
-    /// Sets gamma to 1, beta and b to 0.
+    /// Draws the initial weights with the variance of [`Init`]: layer i from stream i of `seed`,
+    /// and the stage from a stream of its own. Sets gamma to 1, beta and b to 0.
     pub(crate) fn initialise(&mut self, spec: &TrainSpec, seed: Seed) {
         self.parameters.fill(0.0);
+        if let Some(stage) = &self.stage {
+            stage.initialise(spec, &mut seed.stream(STAGE_STREAM), &mut self.parameters);
+        }
         for ((number, layer), stream_index) in self.layers.iter().enumerate().zip(0u64..) {
             let is_hidden = number < spec.hidden.len();
             let (fan_in, fan_out) = (real(layer.inputs), real(layer.outputs));
@@ -144,9 +184,11 @@ impl Network {
         }
     }
 
-    /// The places of all parameters, layer by layer: the order of a checkpoint.
+    /// The places of all parameters, those of the stage and then layer by layer: the order of a
+    /// checkpoint.
     pub(crate) fn tensors(&self) -> impl Iterator<Item = Tensor> {
-        self.layers.iter().flat_map(Layer::tensors)
+        let stage = self.stage.iter().flat_map(Stage::tensors);
+        stage.chain(self.layers.iter().flat_map(Layer::tensors))
     }
 
     /// One forward and backward pass on the examples at `rows`, at least 2.
@@ -213,13 +255,19 @@ impl Network {
         row_at: impl Fn(usize) -> usize,
         mode: Mode,
     ) -> Result<(), TrainError> {
-        let Self { family, layers, parameters, input, products, .. } = self;
+        let Self { family, stage, layers, parameters, input, products, .. } = self;
         let features = examples.features.as_slice();
         let features = features.ok_or(TrainError::Missing { what: "row-major features" })?;
         let width = examples.features.ncols();
         family.run(Gather { features, width, rows, row_at, input });
         let step = Step { family: *family, rows, parameters, mode };
-        let mut below: &[f32] = input;
+        let mut below: &[f32] = match stage {
+            Some(stage) => {
+                stage.forward(rows, parameters, input);
+                stage.out()
+            }
+            None => input,
+        };
         for layer in layers {
             layer.forward(step, products, below);
             below = &layer.out;
@@ -267,7 +315,9 @@ impl Network {
     /// The backward pass: from the gradient by the outputs, which [`Network::loss`] wrote, to
     /// `gradients`.
     fn backward(&mut self, rows: usize) -> Result<(), TrainError> {
-        let Self { family, layers, parameters, gradients, input, products, momentum, .. } = self;
+        let Self {
+            family, stage, layers, parameters, gradients, input, products, momentum, ..
+        } = self;
         let mode = Mode::Train { momentum: *momentum };
         let step = Step { family: *family, rows, parameters, mode };
         let output = layers.last_mut().ok_or(TrainError::Missing { what: "output layer" })?;
@@ -283,10 +333,21 @@ impl Network {
                     products.input_gradient(Piece { shape, strip }, d, w, e);
                     below.backward(step, strip, gradients);
                 }
+            } else if let Some(stage) = stage {
+                products.take(rows, layer.outputs, d);
+                let w = layer.weights.of(parameters);
+                for strip in strips(layer.inputs) {
+                    let e = &mut stage.gradient[strip.range(rows)];
+                    products.input_gradient(Piece { shape, strip }, d, w, e);
+                }
             }
-            let a = below.last().map_or(&**input, |below| &below.out);
+            let first = stage.as_ref().map_or(&**input, Stage::out);
+            let a = below.last().map_or(first, |below| &below.out);
             products.weight_gradient(shape, a, d, layer.weights.of_mut(gradients));
             rest = below;
+        }
+        if let Some(stage) = stage {
+            stage.backward(rows, parameters, input, gradients);
         }
         Ok(())
     }

@@ -10,6 +10,11 @@ use crate::elementary::{LEAST_SQUARE, power, sqrt};
 use crate::error::TrainError;
 use crate::kernels::{Buffer, Family, LANES, Lanes, Pass, Simd, vectors, vectors_mut};
 use crate::network::Network;
+use crate::stage::Stage;
+
+/// The learning rate of the factors of the inputs, in learning rates of the other parameters
+/// (Holzmueller, Grinsztajn and Steinwart 2024).
+const FACTOR_RATE: f64 = 6.0;
 
 /// An update rule with its state.
 pub(crate) struct Updater {
@@ -17,7 +22,8 @@ pub(crate) struct Updater {
     rule: Rule,
     /// Updates done so far.
     pub(crate) steps: u64,
-    weight_decay: f64,
+    /// The weight decay of the next step.
+    pub(crate) weight_decay: f64,
     gradient_clip: f64,
 }
 
@@ -176,18 +182,34 @@ impl Updater {
         states.into_iter().flatten()
     }
 
-    /// Updates the network's parameters by its gradients. Only the weight matrices decay.
+    /// Updates the network's parameters by its gradients. Only the weight matrices of the layers
+    /// decay, and the factors of the inputs have [`FACTOR_RATE`] times the rate.
     pub(crate) fn step(&mut self, network: &mut Network, rate: f64) {
         self.steps += 1;
-        let Network { layers, parameters, gradients, .. } = network;
+        let Network { stage, layers, parameters, gradients, .. } = network;
         let clip = self.clip_factor(gradients);
         let is_decoupled = self.rule.is_decoupled();
+        let steps = self.steps;
+        let undecayed = |rate: f64, rule: &Rule| Step {
+            rate: single(rate),
+            clip,
+            decay: 0.0,
+            moments: rule.moments(rate, steps),
+        };
+        let mut start = 0;
+        if let Some(factors) = stage.as_ref().and_then(Stage::factors) {
+            let step = undecayed(FACTOR_RATE * rate, &self.rule);
+            self.update(step, factors.range(), parameters, gradients);
+            start = factors.range().end;
+        }
         let decay = if is_decoupled { rate * self.weight_decay } else { self.weight_decay };
         let moments = self.rule.moments(rate, self.steps);
         let step = Step { rate: single(rate), clip, decay: single(decay), moments };
         if decay <= 0.0 {
-            return self.update(step, 0..parameters.len(), parameters, gradients);
+            return self.update(step, start..parameters.len(), parameters, gradients);
         }
+        let end = stage.as_ref().map_or(start, |stage| stage.range().end);
+        self.update(Step { decay: 0.0, ..step }, start..end, parameters, gradients);
         for layer in layers {
             for tensor in layer.tensors() {
                 let step = if tensor == layer.weights { step } else { Step { decay: 0.0, ..step } };

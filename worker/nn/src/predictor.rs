@@ -2,15 +2,16 @@
 
 use caviar_common::numbers::{index, to_u32};
 use caviar_common::train::{
-    Activation, Init, Normalization, Optimizer, Precision, Schedule, TrainSpec,
+    Activation, Embedding, Init, Normalization, Optimizer, Precision, RegularizationSchedule,
+    Scaling, Schedule, TrainSpec,
 };
 use caviar_data::{Examples, Standard, Targets};
-use caviar_model::{Layer, Member, Model, Place};
+use caviar_model::{InputStage, Layer, Member, Model, Place};
 use ndarray::Array2;
 
 use crate::error::TrainError;
 use crate::kernels::Family;
-use crate::network::Network;
+use crate::network::{Network, Sizes};
 use crate::softmax::softmax;
 use crate::tensor::Tensor;
 
@@ -32,6 +33,8 @@ pub struct Predictor {
 /// A network with its part in the average.
 struct Ready {
     network: Network,
+    /// How its numbers are scaled.
+    stage: InputStage,
     weight: f64,
     temperature: f64,
 }
@@ -44,10 +47,12 @@ impl Predictor {
     /// enough memory, or `CAVIAR_KERNELS` is wrong.
     pub fn new(model: &Model) -> Result<Self, TrainError> {
         let schema = model.schema();
-        let members = model.members().iter().map(Ready::new).collect::<Result<_, _>>()?;
+        let width = schema.width();
+        let ready = |member| Ready::new(member, width);
+        let members = model.members().iter().map(ready).collect::<Result<_, _>>()?;
         Ok(Self {
             members,
-            width: schema.width(),
+            width,
             outputs: index(schema.outputs()),
             standard: schema.label.standard,
         })
@@ -65,15 +70,20 @@ impl Predictor {
     /// The features are not whole rows.
     pub fn predict(&mut self, features: &[f32], to: &mut Vec<f64>) -> Result<(), TrainError> {
         let rows = features.len().checked_div(self.width).unwrap_or_default();
-        let features = Array2::from_shape_vec((rows, self.width), features.to_vec());
-        let features =
-            features.map_err(|_| TrainError::Missing { what: "inputs for whole rows" })?;
-        let examples = Examples { features, targets: Targets::Classes(Vec::new()), weights: None };
+        let matrix = Array2::from_shape_vec((rows, self.width), features.to_vec());
+        let matrix = matrix.map_err(|_| TrainError::Missing { what: "inputs for whole rows" })?;
+        let targets = Targets::Classes(Vec::new());
+        let mut examples = Examples { features: matrix, targets, weights: None };
+        let width = self.width;
         to.clear();
         to.resize(rows * self.outputs, 0.0);
         let mut outputs = Vec::new();
-        for Ready { network, weight, temperature } in &mut self.members {
+        for Ready { network, stage, weight, temperature } in &mut self.members {
             outputs.clear();
+            if let Some(rows) = examples.features.as_slice_mut() {
+                rows.copy_from_slice(features);
+                stage.scale(rows, width);
+            }
             for first in (0..rows).step_by(BLOCK) {
                 network.outputs(&examples, first..rows.min(first + BLOCK), &mut outputs)?;
             }
@@ -91,15 +101,18 @@ impl Predictor {
 }
 
 impl Ready {
-    fn new(member: &Member) -> Result<Self, TrainError> {
-        let Member { weight, about, layers } = member;
+    fn new(member: &Member, features: usize) -> Result<Self, TrainError> {
+        let Member { weight, about, stage, layers } = member;
         let is_bf16 = about.hyperparameters.get("precision").is_some_and(|name| name == "bf16");
         let precision = if is_bf16 { Precision::Bf16 } else { Precision::F32 };
         let spec = spec_of(layers, precision)?;
-        let ends = layers.first().map(|layer| layer.inputs).zip(layers.last());
-        let (inputs, output) = ends.ok_or(TrainError::Missing { what: "output layer" })?;
+        let output = layers.last().ok_or(TrainError::Missing { what: "output layer" })?;
         let family = Family::for_process()?;
-        let mut network = Network::new(family, &spec, inputs, output.outputs, BLOCK)?;
+        let sizes = Sizes { features, outputs: output.outputs, capacity: BLOCK };
+        let mut network = Network::with_stage(family, &spec, stage, sizes)?;
+        if let Some(place) = &network.stage {
+            place.load(stage, &mut network.parameters);
+        }
         for (place, layer) in network.layers.iter_mut().zip(layers) {
             let mut fill = |tensor: Option<Tensor>, values: Option<&[f32]>| {
                 let positions = tensor.into_iter().flat_map(Tensor::positions);
@@ -123,7 +136,7 @@ impl Ready {
                 copy(&mut statistics.running_variance, &norm.variance);
             }
         }
-        Ok(Self { network, weight: *weight, temperature: about.temperature })
+        Ok(Self { network, stage: stage.clone(), weight: *weight, temperature: about.temperature })
     }
 }
 
@@ -152,8 +165,13 @@ fn spec_of(layers: &[Layer], precision: Precision) -> Result<TrainSpec, TrainErr
         normalization,
         batch_norm_momentum: 0.9,
         dropout: 0.0,
+        dropout_schedule: RegularizationSchedule::Constant,
         label_smoothing: 0.0,
         weight_decay: 0.0,
+        weight_decay_schedule: RegularizationSchedule::Constant,
+        scaling: Scaling::Standard,
+        embedding: Embedding::None,
+        input_scaling: false,
         init: Init::Auto,
         gradient_clip: 0.0,
         weight_average: 0.0,

@@ -8,7 +8,7 @@ use caviar_model::Member;
 
 use crate::error::TrainError;
 use crate::kernels::Family;
-use crate::trainer::{Part, Trainer};
+use crate::trainer::{Part, Prepared, Trainer};
 
 /// Trains a network on the train split for `epochs` epochs, of which the schedules of the spec may
 /// have more, and returns it as the only member of a model. The other splits are not used.
@@ -27,7 +27,8 @@ pub fn refit(
     sweep: &str,
 ) -> Result<Member, TrainError> {
     let identity = (sweep_seed, trial, Part { number, fold: 0 });
-    let trainer = Trainer::unvalidated(Family::for_process()?, spec, data, identity)?;
+    let prepared = Prepared::new(spec, data)?;
+    let trainer = Trainer::prepared(Family::for_process()?, spec, prepared, identity)?;
     let mut trainer = trainer.with_data_digest(data_digest);
     for _ in 0..epochs {
         trainer.train_epoch()?;

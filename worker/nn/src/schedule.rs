@@ -2,7 +2,7 @@
 
 use std::f64::consts::PI;
 
-use caviar_common::train::{Schedule, TrainSpec};
+use caviar_common::train::{RegularizationSchedule, Schedule, TrainSpec};
 
 /// The learning rate of a step in epoch `t` = 0, 1, ... by the formulas of [`Schedule`], after the
 /// `share` of all steps, in [0, 1).
@@ -24,6 +24,18 @@ pub(crate) fn learning_rate(spec: &TrainSpec, t: u32, share: f64) -> f64 {
         Schedule::OneCycle => rate * one_cycle(share),
         Schedule::CosineCycles => {
             rate * (1.0 - libm::cos(2.0 * PI * libm::log2(1.0 + 15.0 * share))) / 2.0
+        }
+    }
+}
+
+/// The factor of dropout or weight decay after the `share` of all steps, in [0, 1).
+///
+/// With 4 steps, flat_cosine has the factors 1, 1, 1 and 0.5.
+pub(crate) fn regularization(schedule: RegularizationSchedule, share: f64) -> f64 {
+    match schedule {
+        RegularizationSchedule::Constant => 1.0,
+        RegularizationSchedule::FlatCosine => {
+            f64::midpoint(1.0, libm::cos(PI * (f64::max(1.0, 2.0 * share) - 1.0)))
         }
     }
 }
@@ -70,6 +82,17 @@ mod tests {
         assert_near(&rates(Schedule::Step { decay: 0.5 }, 5), &[0.8, 0.8, 0.4, 0.4, 0.2]);
         assert_near(&rates(Schedule::Cosine { decay: 1.0 }, 2), &[0.8, 0.4]);
         assert_near(&rates(Schedule::Cosine { decay: 0.5 }, 2), &[0.8, 0.6]);
+    }
+
+    #[test]
+    fn flat_cosine_falls_in_the_second_half() {
+        let of = |share| regularization(RegularizationSchedule::FlatCosine, share);
+        let root = 0.5 * std::f64::consts::FRAC_1_SQRT_2;
+        assert_near(
+            &[0.0, 0.3, 0.5, 0.625, 0.75, 0.875].map(of),
+            &[1.0, 1.0, 1.0, 0.5 + root, 0.5, 0.5 - root],
+        );
+        assert_near(&[regularization(RegularizationSchedule::Constant, 0.9)], &[1.0]);
     }
 
     #[test]

@@ -5,26 +5,28 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use caviar_common::metric::{EpochMetrics, Score};
-use caviar_common::numbers::{index, real, to_u32, to_usize};
+use caviar_common::numbers::{index, real, single, to_u32, to_usize};
 use caviar_common::seed::{Purpose, Seed};
 use caviar_common::spec::{Objective, ObjectiveEpoch};
 use caviar_common::train::TrainSpec;
 use caviar_data::{Examples, Schema, Splits, Targets};
 use caviar_metrics::Predictions;
-use caviar_model::{About, Kept, Member, Model};
+use caviar_model::{About, InputStage, Kept, Member, Model};
 
 use crate::best::Best;
 use crate::check::{check_data, check_smoothing, check_spec, check_validation};
 use crate::checkpoint::{self, ScoreForm, State};
 use crate::error::TrainError;
+use crate::fit;
 use crate::judge::{self, Judge};
 use crate::keep;
 use crate::kernels::Family;
 use crate::loss::Tally;
-use crate::network::Network;
+use crate::network::{Network, Sizes};
 use crate::optimizer::Updater;
 use crate::progress::Progress;
-use crate::schedule::learning_rate;
+use crate::schedule::{learning_rate, regularization};
+use crate::stage::Stage;
 
 /// Examples that are evaluated at once. A product of 256 rows already runs at the peak
 /// (docs/performance.md: wide), so more rows would only need more memory.
@@ -37,6 +39,9 @@ const EVALUATION_BLOCK: usize = 256;
 /// example.
 pub struct Trainer {
     spec: TrainSpec,
+    /// What was learnt before the first step.
+    stage: InputStage,
+    /// With scaled numbers.
     data: Arc<Splits>,
     data_digest: String,
     sweep_seed: u64,
@@ -62,6 +67,28 @@ pub(crate) struct Part {
     pub(crate) fold: usize,
 }
 
+/// Data that is ready for a spec: its numbers are scaled. All parts of a trial share it.
+#[derive(Clone)]
+pub(crate) struct Prepared {
+    stage: InputStage,
+    data: Arc<Splits>,
+}
+
+impl Prepared {
+    /// Checks the spec and the data, and scales the data.
+    ///
+    /// # Errors
+    /// A hyperparameter is out of range, or the data cannot be trained on.
+    pub(crate) fn new(spec: &TrainSpec, data: Arc<Splits>) -> Result<Self, TrainError> {
+        check_spec(spec)?;
+        check_data(&data)?;
+        check_smoothing(spec, &data)?;
+        let stage = fit::stage(spec, &data);
+        let data = fit::scaled(&stage, &data).map_or(data, Arc::new);
+        Ok(Self { stage, data })
+    }
+}
+
 impl Trainer {
     /// A training before its first epoch, with the kernels of [`crate::kernel_family`]. In a
     /// cross-validation it is that for the first fold; [`crate::TrialTrainer`] has all.
@@ -82,35 +109,35 @@ impl Trainer {
         family: Family,
         spec: &TrainSpec,
         data: Arc<Splits>,
-        (sweep_seed, trial, part): (u64, u64, Part),
+        identity: (u64, u64, Part),
     ) -> Result<Self, TrainError> {
-        let trainer = Self::unvalidated(family, spec, data, (sweep_seed, trial, part))?;
-        check_validation(&trainer.data)?;
-        Ok(trainer)
+        let prepared = Prepared::new(spec, data)?;
+        check_validation(&prepared.data)?;
+        Self::prepared(family, spec, prepared, identity)
     }
 
-    /// The same for splits whose validation split may be empty, which only
-    /// [`Self::train_epoch`] can train.
-    pub(crate) fn unvalidated(
+    /// The same for data whose validation split may be empty, which only [`Self::train_epoch`] can
+    /// train.
+    pub(crate) fn prepared(
         family: Family,
         spec: &TrainSpec,
-        data: Arc<Splits>,
+        prepared: Prepared,
         (sweep_seed, trial, part): (u64, u64, Part),
     ) -> Result<Self, TrainError> {
-        check_spec(spec)?;
-        check_data(&data)?;
-        check_smoothing(spec, &data)?;
+        let Prepared { stage, data } = prepared;
         let features = data.train.features.ncols();
-        let outputs = index(data.outputs);
-        let mut network = Network::new(family, spec, features, outputs, capacity(spec, &data))?;
+        let (outputs, capacity) = (index(data.outputs), capacity(spec, &data));
+        let sizes = Sizes { features, outputs, capacity };
+        let mut network = Network::with_stage(family, spec, &stage, sizes)?;
         if is_weighted(&data) {
-            network.reserve_weights(capacity(spec, &data))?;
+            network.reserve_weights(capacity)?;
         }
         network.initialise(spec, Seed::derive(sweep_seed, trial, Purpose::Init).part(part.number));
         let updater = Updater::new(family, spec, network.parameters.len())?;
         let order = rows(&data, part.fold).collect();
         Ok(Self {
             spec: spec.clone(),
+            stage,
             data,
             data_digest: String::new(),
             sweep_seed,
@@ -296,12 +323,9 @@ impl Trainer {
     /// No epoch is done, the examples have no schema, or a weight is not finite.
     pub fn keep(&mut self, sweep: &str) -> Result<Kept, TrainError> {
         let member = self.member(sweep)?;
-        let data = Arc::clone(&self.data);
         let model = Model::new(self.schema()?.clone(), vec![member])
             .map_err(|error| TrainError::Model { what: error.to_string() })?;
-        let validation = self.kept_predictions(data.validation(self.part.fold))?;
-        let test = data.test.as_ref().map(|test| self.kept_predictions(test));
-        let test = test.transpose()?.flatten();
+        let (validation, test) = (self.validation_predictions()?, self.test_predictions()?);
         Ok(Kept { model, validation, test })
     }
 
@@ -318,7 +342,12 @@ impl Trainer {
             return Err(missing("epoch that is done"));
         }
         let spec = self.spec.clone();
-        let layers = self.with_counting(|network| keep::layers(&spec, network));
+        let fitted = self.stage.clone();
+        let (stage, layers) = self.with_counting(|network| {
+            let export = |stage: &Stage| stage.export(&fitted, &network.parameters);
+            let learnt = network.stage.as_ref().map(export);
+            (learnt.unwrap_or(fitted), keep::layers(&spec, network))
+        });
         let about = About {
             caviar: env!("CARGO_PKG_VERSION").to_owned(),
             sweep: sweep.to_owned(),
@@ -330,21 +359,37 @@ impl Trainer {
                 .map_err(|_| missing("JSON form of its spec"))?,
             temperature: 1.0,
         };
-        Ok(Member { weight: 1.0, about, layers })
+        Ok(Member { weight: 1.0, about, stage, layers })
     }
 
-    /// The predictions of the epoch that counts; `None` if there are too many to keep.
-    pub(crate) fn kept_predictions(
-        &mut self,
-        examples: &Examples,
-    ) -> Result<Option<Predictions>, TrainError> {
+    /// The predictions of the epoch that counts for the examples that validate it; `None` if there
+    /// are too many to keep.
+    pub(crate) fn validation_predictions(&mut self) -> Result<Option<Predictions>, TrainError> {
+        let data = Arc::clone(&self.data);
+        let examples = data.validation(self.part.fold);
+        self.is_kept(examples).then(|| self.predictions(examples)).transpose()
+    }
+
+    /// The same for the test split; `None` also without one.
+    pub(crate) fn test_predictions(&mut self) -> Result<Option<Predictions>, TrainError> {
+        let data = Arc::clone(&self.data);
+        let kept = data.test.as_ref().filter(|examples| self.is_kept(examples));
+        kept.map(|examples| self.predictions(examples)).transpose()
+    }
+
+    fn is_kept(&self, examples: &Examples) -> bool {
         let numbers = examples.features.nrows().saturating_mul(index(self.data.outputs));
-        let few = numbers <= Kept::MAX_NUMBERS;
-        few.then(|| self.predictions(examples)).transpose()
+        numbers <= Kept::MAX_NUMBERS
     }
 
-    /// The predictions of the epoch that counts.
-    pub(crate) fn predictions(&mut self, examples: &Examples) -> Result<Predictions, TrainError> {
+    /// The predictions of the epoch that counts for the test split, however many there are; `None`
+    /// without one.
+    pub(crate) fn all_test_predictions(&mut self) -> Result<Option<Predictions>, TrainError> {
+        let data = Arc::clone(&self.data);
+        data.test.as_ref().map(|examples| self.predictions(examples)).transpose()
+    }
+
+    fn predictions(&mut self, examples: &Examples) -> Result<Predictions, TrainError> {
         let outputs = self.with_counting(|network| outputs_of_all(network, examples))?;
         let schema = self.schema()?;
         let (width, standard) = (index(schema.outputs()), schema.label.standard);
@@ -436,7 +481,8 @@ impl Trainer {
             if !go_on() {
                 return Ok(false);
             }
-            let tally = self.step(batch, dropout, self.rate(batches))?;
+            let rate = self.set_schedules(batches);
+            let tally = self.step(batch, dropout, rate)?;
             self.progress.train.add(tally);
             self.progress.pieces_done += 1;
         }
@@ -495,12 +541,17 @@ impl Trainer {
         Ok(())
     }
 
-    /// The learning rate of the next of the `batches` mini-batches of this epoch.
-    fn rate(&self, batches: usize) -> f64 {
+    /// Sets dropout and weight decay for the next of the `batches` mini-batches of this epoch, and
+    /// returns its learning rate.
+    fn set_schedules(&mut self, batches: usize) -> f64 {
         let Progress { epochs_done, pieces_done, .. } = self.progress;
         let done = f64::from(epochs_done) * real(batches) + real(pieces_done);
         let share = done / (f64::from(self.spec.epochs) * real(batches));
-        learning_rate(&self.spec, epochs_done, share)
+        let spec = &self.spec;
+        self.network.dropout = single(spec.dropout * regularization(spec.dropout_schedule, share));
+        self.updater.weight_decay =
+            spec.weight_decay * regularization(spec.weight_decay_schedule, share);
+        learning_rate(spec, epochs_done, share)
     }
 
     /// The mini-batches of an epoch, as ranges of `order`.

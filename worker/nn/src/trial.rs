@@ -23,10 +23,11 @@ use caviar_metrics::Predictions;
 use caviar_metrics::ensemble::average;
 use caviar_model::{Kept, Member, Model};
 
+use crate::check::check_validation;
 use crate::checkpoint::{self, ScoreForm};
 use crate::error::TrainError;
 use crate::kernels::Family;
-use crate::trainer::{Part, Trainer};
+use crate::trainer::{Part, Prepared, Trainer};
 
 /// The trainings of one trial, between two mini-batches of one of them.
 ///
@@ -57,9 +58,11 @@ impl TrialTrainer {
         let family = Family::for_process()?;
         let folds = data.parts();
         let fold_of_each = (0..objective.repeats.max(1)).flat_map(|_| 0..folds);
+        let prepared = Prepared::new(spec, Arc::clone(&data))?;
+        check_validation(&data)?;
         let part = |(number, fold)| {
             let identity = (sweep_seed, trial, Part { number, fold });
-            Trainer::with_family(family, spec, Arc::clone(&data), identity)?
+            Trainer::prepared(family, spec, prepared.clone(), identity)?
                 .with_data_digest(data_digest)
                 .with_objective(objective)
         };
@@ -127,11 +130,8 @@ impl TrialTrainer {
         if let [only] = self.parts.as_mut_slice() {
             return only.test();
         }
-        let data = Arc::clone(&self.data);
-        let Some(test) = &data.test else { return Ok(None) };
-        let parts = self.parts.iter_mut().map(|part| part.predictions(test).map(Some));
-        let predictions = mean_of(parts)?.ok_or(TrainError::Missing { what: "predictions" })?;
-        Ok(Some(score_of(&predictions, &data, self.measure)))
+        let mean = mean_of(self.parts.iter_mut().map(Trainer::all_test_predictions))?;
+        Ok(mean.map(|predictions| score_of(&predictions, &self.data, self.measure)))
     }
 
     /// The average of all parts as a model. Its predictions for a fold are those of the parts that
@@ -157,12 +157,10 @@ impl TrialTrainer {
     /// The predictions for the validation split, or for all folds one after the other; `None` if
     /// there are too many to keep.
     fn validation(&mut self) -> Result<Option<Predictions>, TrainError> {
-        let data = Arc::clone(&self.data);
-        let mut folds = Vec::with_capacity(data.parts());
-        for fold in 0..data.parts() {
-            let examples = data.validation(fold);
+        let mut folds = Vec::with_capacity(self.data.parts());
+        for fold in 0..self.data.parts() {
             let judged = self.parts.iter_mut().filter(|part| part.fold() == fold);
-            let Some(mean) = mean_of(judged.map(|part| part.kept_predictions(examples)))? else {
+            let Some(mean) = mean_of(judged.map(Trainer::validation_predictions))? else {
                 return Ok(None);
             };
             folds.push(mean);
@@ -173,9 +171,7 @@ impl TrialTrainer {
     }
 
     fn test_predictions(&mut self) -> Result<Option<Predictions>, TrainError> {
-        let data = Arc::clone(&self.data);
-        let Some(test) = &data.test else { return Ok(None) };
-        mean_of(self.parts.iter_mut().map(|part| part.kept_predictions(test)))
+        mean_of(self.parts.iter_mut().map(Trainer::test_predictions))
     }
 
     /// The state that later steps depend on, for [`Self::restore`] on any machine: that of the only

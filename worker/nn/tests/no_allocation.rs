@@ -11,7 +11,9 @@ use std::sync::Arc;
 
 use caviar_common::data::{DataSpec, SplitSpec, Task};
 use caviar_common::spec::{Objective, ObjectiveEpoch};
-use caviar_common::train::{Activation, Normalization, Optimizer, Precision, Schedule, TrainSpec};
+use caviar_common::train::{
+    Activation, Embedding, Normalization, Optimizer, Precision, Scaling, Schedule, TrainSpec,
+};
 use caviar_data::{Examples, Fold, Splits, Targets, prepare};
 use caviar_nn::{Trainer, TrialTrainer, data_bytes, trial_bytes};
 use ndarray::Array2;
@@ -169,6 +171,38 @@ fn a_training_takes_the_memory_that_trial_bytes_reports() {
     }
 }
 
+fn stages() -> [(Scaling, Embedding); 2] {
+    [
+        (Scaling::Quantile, Embedding::Periodic { size: 20, frequency_scale: 0.1 }),
+        (Scaling::Robust, Embedding::PiecewiseLinear { size: 6 }),
+    ]
+}
+
+#[test]
+fn a_stage_takes_the_memory_that_trial_bytes_reports() {
+    for (scaling, embedding) in stages() {
+        for input_scaling in [false, true] {
+            let spec = TrainSpec {
+                scaling,
+                embedding,
+                input_scaling,
+                ..spec(Optimizer::Sgd, Normalization::Before)
+            };
+            let data = data(true);
+            let expected = trial_bytes(&spec, &data, &objective(ObjectiveEpoch::Last));
+            let before = LIVE.get();
+            let trainer = Trainer::new(&spec, Arc::clone(&data), 1, 2).unwrap();
+            let taken = LIVE.get().wrapping_sub(before);
+            drop(trainer);
+            // The knots of the ten numbers are not counted.
+            assert!(
+                taken >= expected && taken < expected + 65_536,
+                "{spec:?}: {taken}, expected {expected}"
+            );
+        }
+    }
+}
+
 #[test]
 fn a_trial_of_several_trainings_takes_the_memory_that_trial_bytes_reports() {
     let whole = Arc::unwrap_or_clone(data(true));
@@ -195,7 +229,14 @@ fn epochs_and_tests_allocate_nothing() {
                 // One optimiser is enough for the other precision.
                 let is_adamw = matches!(optimizer, Optimizer::Adamw { .. });
                 let precision = if is_adamw { Precision::Bf16 } else { Precision::F32 };
-                let spec = TrainSpec { precision, ..spec(optimizer, normalization) };
+                let (scaling, embedding) = stages()[usize::from(is_adamw)];
+                let spec = TrainSpec {
+                    precision,
+                    scaling,
+                    embedding,
+                    input_scaling: has_classes,
+                    ..spec(optimizer, normalization)
+                };
                 let trainer = Trainer::new(&spec, data(has_classes), 1, 2).unwrap();
                 let objective = objective(ObjectiveEpoch::Best);
                 let mut trainer = trainer.with_objective(&objective).unwrap();

@@ -5,7 +5,7 @@ mod support;
 
 use std::sync::Arc;
 
-use caviar_common::train::{Optimizer, Schedule, TrainSpec};
+use caviar_common::train::{Embedding, Optimizer, Schedule, TrainSpec};
 use caviar_data::{Examples, Splits, Targets};
 use caviar_nn::{TrainError, Trainer};
 use ndarray::Array2;
@@ -21,6 +21,25 @@ fn error_of(spec: &TrainSpec, data: Splits) -> String {
 
 fn good_data() -> Splits {
     Arc::unwrap_or_clone(splits(20, 5, 3))
+}
+
+#[test]
+fn an_embedding_out_of_range_is_named_with_its_range() {
+    let (size, frequency_scale) = (4, 0.0);
+    for (embedding, text) in [
+        (
+            Embedding::PiecewiseLinear { size: 1 },
+            "embedding_size = 1: expected a whole number from 2 to 64",
+        ),
+        (
+            Embedding::Periodic { size, frequency_scale },
+            "embedding_frequency_scale = 0.0: expected a number above 0 and at most 100",
+        ),
+    ] {
+        let spec = TrainSpec { embedding, ..spec() };
+        let error = Trainer::new(&spec, Arc::new(good_data()), 1, 1).err().unwrap();
+        assert_eq!(error.to_string(), text);
+    }
 }
 
 #[test]

@@ -8,9 +8,12 @@ use std::sync::{Arc, Barrier};
 
 use caviar_common::metric::{EpochMetrics, Metric, Score};
 use caviar_common::spec::{Goal, Objective, ObjectiveEpoch};
-use caviar_common::train::{Normalization, Optimizer, Schedule, TrainSpec};
-use caviar_data::Splits;
+use caviar_common::train::{
+    Embedding, Normalization, Optimizer, RegularizationSchedule, Scaling, Schedule, TrainSpec,
+};
+use caviar_data::{Examples, Splits, Targets};
 use caviar_nn::{TrainError, Trainer};
+use ndarray::Array2;
 
 use support::{NORMALIZATIONS, optimizers, spec, specs_of_every_branch, splits};
 
@@ -139,6 +142,79 @@ fn every_optimizer_learns_with_a_rate_of_zero_in_between() {
         let metrics = (0..15).map(|_| trainer.epoch(&go_on).unwrap().unwrap()).last().unwrap();
         assert!(metrics.is_finite(), "{optimizer:?}: {metrics:?}");
         assert!(metrics.validation.accuracy.unwrap() > 0.5, "{optimizer:?}: {metrics:?}");
+    }
+}
+
+/// One number from -2 to 2, and its target: whether it is in every second of eight intervals.
+fn stripes() -> Arc<Splits> {
+    let examples = |rows: u16, shift: f32| {
+        let numbers: Vec<f32> =
+            (0..rows).map(|row| 4.0 * (f32::from(row) + shift) / f32::from(rows) - 2.0).collect();
+        let class = |number: &f32| u32::from((number * 2.0).floor().rem_euclid(2.0) == 0.0);
+        let targets = Targets::Classes(numbers.iter().map(class).collect());
+        let features = Array2::from_shape_vec((numbers.len(), 1), numbers).unwrap();
+        Examples { features, targets, weights: None }
+    };
+    let (train, validation) = (examples(400, 0.0), examples(100, 0.3));
+    Arc::new(Splits { train, validation, folds: Vec::new(), test: None, outputs: 2, schema: None })
+}
+
+#[test]
+fn embeddings_learn_what_a_line_cannot() {
+    let accuracy = |embedding| {
+        let spec =
+            TrainSpec { embedding, hidden: vec![], learning_rate: 0.1, epochs: 30, ..spec() };
+        let mut trainer = Trainer::new(&spec, stripes(), 1, 1).unwrap();
+        rest(&mut trainer, 30);
+        trainer.last().unwrap().validation.accuracy.unwrap()
+    };
+    assert!(accuracy(Embedding::None) < 0.65, "{}", accuracy(Embedding::None));
+    for embedding in [
+        Embedding::Periodic { size: 8, frequency_scale: 1.0 },
+        Embedding::PiecewiseLinear { size: 4 },
+    ] {
+        assert!(accuracy(embedding) > 0.9, "{embedding:?}: {}", accuracy(embedding));
+    }
+}
+
+#[test]
+fn far_numbers_do_not_reach_a_network_with_robust_scaling() {
+    let run = |scaling, factor: f32| {
+        let mut data = splits(41, 20, 3);
+        let splits = Arc::get_mut(&mut data).unwrap();
+        splits.train.features[[0, 3]] = factor;
+        let spec = TrainSpec { scaling, ..spec() };
+        rest(&mut Trainer::new(&spec, data, 5, 6).unwrap(), 4)
+    };
+    // From 5,000 to 500,000 quartile distances, the smooth clip does not change.
+    let near = |scaling| {
+        let losses = [run(scaling, 5e3), run(scaling, 5e5)].map(|it| f64::from_bits(it[3][0]));
+        (losses[0] - losses[1]).abs() < 1e-3
+    };
+    assert!(near(Scaling::Robust) && near(Scaling::Quantile));
+    assert!(!near(Scaling::Standard));
+}
+
+#[test]
+fn schedules_of_dropout_and_decay_change_the_second_half_only() {
+    let flat = RegularizationSchedule::FlatCosine;
+    let run = |dropout_schedule, weight_decay_schedule| {
+        let spec = TrainSpec {
+            dropout: 0.3,
+            weight_decay: 0.1,
+            dropout_schedule,
+            weight_decay_schedule,
+            ..spec()
+        };
+        rest(&mut Trainer::new(&spec, splits(40, 20, 3), 5, 6).unwrap(), 4)
+    };
+    let constant = run(RegularizationSchedule::Constant, RegularizationSchedule::Constant);
+    for (dropout, decay) in
+        [(flat, RegularizationSchedule::Constant), (RegularizationSchedule::Constant, flat)]
+    {
+        let changed = run(dropout, decay);
+        assert_eq!(changed[..2], constant[..2]);
+        assert_ne!(changed[3], constant[3]);
     }
 }
 

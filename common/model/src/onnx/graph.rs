@@ -154,6 +154,11 @@ impl Graph {
         self.node_with("Gather", &[input, &numbers], vec![int("axis", 1)])
     }
 
+    /// Reorders the dimensions.
+    pub(super) fn transpose(&mut self, input: &str, order: Vec<i64>) -> Name {
+        self.node_with("Transpose", &[input], vec![ints("perm", order)])
+    }
+
     /// Declares an input: `[N, width]`.
     pub(super) fn input(&mut self, name: &str, kind: DataType, width: usize) {
         self.proto.input.push(value_info(name, kind, Some(width)));

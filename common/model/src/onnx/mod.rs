@@ -28,6 +28,7 @@ mod graph;
 mod inputs;
 mod network;
 mod proto;
+mod stage;
 
 use prost::Message;
 

@@ -5,6 +5,7 @@ use caviar_common::train::Activation;
 
 use super::graph::{Graph, Name, float, int};
 use super::proto::tensor_proto::DataType;
+use super::stage;
 use crate::model::{BatchNorm, Layer, Member, Model, Place};
 use crate::reference::{ALPHA, LAMBDA, LEAK};
 
@@ -14,7 +15,8 @@ pub(super) fn mean(graph: &mut Graph, model: &Model, features: &str) -> Name {
     let is_regression = model.schema().label.standard.is_some();
     let mut terms = Vec::with_capacity(model.members().len());
     for member in model.members() {
-        let mut out = network(graph, member, features);
+        let features = stage::stage(graph, &member.stage, model.schema().width(), features);
+        let mut out = network(graph, member, &features);
         if !is_regression {
             if member.about.temperature != 1.0 {
                 let temperature = graph.floats(&[], &[single(member.about.temperature)]);

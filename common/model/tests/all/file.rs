@@ -3,10 +3,11 @@
 use caviar_common::data::Task;
 use caviar_common::train::Activation;
 use caviar_data::Schema;
-use caviar_model::{Model, ModelError, Place};
+use caviar_model::{Basis, InputStage, Model, ModelError, NumberScaling, Place};
 use proptest::prelude::*;
 
 use crate::sample::{ensemble, model, table};
+use crate::staged::{staged, staged_ensemble, stages};
 
 /// Offset of the description in a file.
 const DESCRIPTION: usize = 24;
@@ -51,6 +52,58 @@ fn models_of_all_kinds_come_back_from_their_bytes() {
             }
         }
     }
+}
+
+#[test]
+fn models_with_a_stage_come_back_and_others_keep_their_version() {
+    let schema = table(Task::Classification, false).schema;
+    let version = |bytes: &[u8]| bytes[8];
+    let mut models: Vec<Model> =
+        stages(&schema).into_iter().map(|stage| staged(&schema, stage)).collect();
+    models.push(staged_ensemble(&schema));
+    for model in models {
+        let bytes = model.to_bytes().unwrap();
+        assert_eq!(version(&bytes), 2);
+        assert_eq!(Model::from_bytes(&bytes).unwrap(), model);
+        assert!(!model.config()["members"][0]["stage"].is_null());
+    }
+    let plain = model(&schema, Activation::Relu, None);
+    assert_eq!(version(&plain.to_bytes().unwrap()), 1);
+    assert!(plain.config()["members"][0]["stage"].is_null());
+}
+
+#[test]
+fn a_stage_that_does_not_fit_is_refused() {
+    let schema = table(Task::Classification, false).schema;
+    let fault = |number: usize, change: fn(&mut InputStage)| {
+        let whole = staged(&schema, stages(&schema)[number].clone());
+        let mut member = whole.members()[0].clone();
+        change(&mut member.stage);
+        Model::new(schema.clone(), vec![member]).unwrap_err().to_string()
+    };
+    let says = |text: String, what: &str| assert!(text.contains(what), "{text}");
+    says(fault(0, |stage| stage.numbers.reverse()), "the input stage of network 0 has numbers");
+    says(fault(6, |stage| stage.numbers.push(99)), "not below");
+    says(fault(0, |stage| stage.factors = Some(vec![1.0])), "another number of factors");
+    says(fault(4, |stage| stage.scaling = NumberScaling::Quantile(vec![])), "knots");
+    says(
+        fault(5, |stage| {
+            stage.scaling = NumberScaling::Robust { medians: vec![], factors: vec![] };
+        }),
+        "has medians of another length",
+    );
+    says(
+        fault(1, |stage| stage.embedding.as_mut().unwrap().weights[0] = f32::NAN),
+        "has weight of another length than its shape, or a number that is not finite",
+    );
+    says(fault(1, |stage| stage.embedding.as_mut().unwrap().size = 65), "makes 65 inputs");
+    says(
+        fault(1, |stage| {
+            let edges = vec![vec![1.0]];
+            stage.embedding.as_mut().unwrap().basis = Basis::PiecewiseLinear { edges };
+        }),
+        "edges of bins",
+    );
 }
 
 #[test]

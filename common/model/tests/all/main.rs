@@ -12,3 +12,5 @@ mod python;
 mod safetensors;
 #[cfg(test)]
 mod sample;
+#[cfg(test)]
+mod staged;

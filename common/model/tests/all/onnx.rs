@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 
 use crate::python::{python, run};
 use crate::sample::{Raw, Sample, ensemble, linear, model, table, tolerance};
+use crate::staged::{staged, staged_ensemble, stages};
 
 const RAW: OnnxOptions = OnnxOptions { form: OnnxForm::Raw, fold_batch_norm: false };
 const CORE: OnnxOptions = OnnxOptions { form: OnnxForm::Core, fold_batch_norm: false };
@@ -184,6 +185,19 @@ fn onnxruntime_predicts_the_same_for_ensembles_regression_and_seasons() {
             cases.add_sample(&linear(&sample.schema), &sample, season);
             cases.add_sample(&model(&sample.schema, Activation::Relu, None), &sample, false);
         }
+    }
+    cases.run();
+}
+
+#[test]
+fn onnxruntime_predicts_the_same_with_every_stage() {
+    let mut cases = Cases::new();
+    for task in Task::ALL {
+        let sample = table(task, false);
+        for stage in stages(&sample.schema) {
+            cases.add_sample(&staged(&sample.schema, stage), &sample, false);
+        }
+        cases.add_sample(&staged_ensemble(&sample.schema), &sample, true);
     }
     cases.run();
 }

@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use crate::python::{can_import, python, run};
 use crate::sample::{Sample, ensemble, model, table, tolerance};
+use crate::staged::{staged, staged_ensemble, stages};
 
 const ACTIVATIONS: [Activation; 8] = [
     Activation::Relu,
@@ -111,6 +112,15 @@ fn the_python_module_predicts_the_same() {
     let sample = table(Task::Regression, true);
     compare_in_python(&sample, &model(&sample.schema, Activation::Gelu, None));
     compare_in_python(&sample, &ensemble(&sample.schema));
+}
+
+#[test]
+fn the_python_module_predicts_the_same_with_every_stage() {
+    let sample = table(Task::Classification, false);
+    for stage in stages(&sample.schema) {
+        compare_in_python(&sample, &staged(&sample.schema, stage));
+    }
+    compare_in_python(&sample, &staged_ensemble(&sample.schema));
 }
 
 #[test]

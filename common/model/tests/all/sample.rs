@@ -7,7 +7,7 @@ use caviar_common::numbers::{real, real_from_i64, single, to_usize};
 use caviar_common::seed::{Purpose, Seed, Stream};
 use caviar_common::train::Activation;
 use caviar_data::Schema;
-use caviar_model::{About, BatchNorm, Layer, Member, Model, Place};
+use caviar_model::{About, BatchNorm, InputStage, Layer, Member, Model, Place};
 
 /// Rows of the validation split.
 pub(crate) const ROWS: usize = 300;
@@ -258,7 +258,7 @@ pub(crate) fn output(random: &mut Stream, (inputs, outputs): (usize, usize)) -> 
     }
 }
 
-fn normals(random: &mut Stream, count: usize, scale: f64) -> Vec<f32> {
+pub(crate) fn normals(random: &mut Stream, count: usize, scale: f64) -> Vec<f32> {
     (0..count).map(|_| single(scale * random.normal())).collect()
 }
 
@@ -276,7 +276,7 @@ pub(crate) fn member(
         hidden(&mut random, (8, 5), activation, place),
         output(&mut random, (5, outputs)),
     ];
-    Member { weight: 1.0, about: about(3), layers }
+    Member { weight: 1.0, about: about(3), stage: InputStage::default(), layers }
 }
 
 /// A model of one network.
@@ -288,7 +288,9 @@ pub(crate) fn model(schema: &Schema, activation: Activation, place: Option<Place
 pub(crate) fn linear(schema: &Schema) -> Model {
     let outputs = usize::try_from(schema.outputs()).unwrap();
     let layers = vec![output(&mut stream(9), (schema.width(), outputs))];
-    Model::new(schema.clone(), vec![Member { weight: 1.0, about: about(0), layers }]).unwrap()
+    let stage = InputStage::default();
+    let member = Member { weight: 1.0, about: about(0), stage, layers };
+    Model::new(schema.clone(), vec![member]).unwrap()
 }
 
 /// The largest allowed error of the prediction for a row of inputs: 1e-5, relative for large

@@ -17,6 +17,9 @@ class Tensor(np.ndarray):
     def double(self):
         return self
 
+    def to(self, dtype):
+        return self.astype(dtype)
+
 
 class Module:
     def __init__(self):
@@ -37,7 +40,13 @@ class Module:
         assert sorted(own) == sorted(given), (sorted(own), sorted(given))
         for name, (module, key) in own.items():
             assert module.names[key] == given[name].shape, (name, given[name].shape)
-            setattr(module, key, given[name])
+            setattr(module, key, given[name].view(Tensor))
+
+    def register_buffer(self, name, values):
+        self.names[name] = values.shape
+        setattr(self, name, values.view(Tensor))
+
+    register_parameter = register_buffer
 
     def eval(self):
         return self
@@ -113,7 +122,7 @@ def softmax(x, dim):
 
 
 def tensor(values):
-    return np.array(values, dtype=np.float64).view(Tensor)
+    return np.array(values, dtype=np.float32).astype(np.float64).view(Tensor)
 
 
 def load_file(path):
@@ -134,6 +143,10 @@ def load_file(path):
 
 torch = types.ModuleType("torch")
 torch.nn, torch.softmax, torch.tensor = nn, softmax, tensor
+torch.zeros, torch.cat, torch.pi = np.zeros, np.concatenate, math.pi
+for function in ("cos", "sqrt", "clip", "minimum", "maximum", "einsum", "round"):
+    setattr(torch, function, getattr(np, function))
+nn.Parameter = lambda values: values
 safetensors = types.ModuleType("safetensors")
 safetensors.torch = types.ModuleType("safetensors.torch")
 safetensors.torch.load_file = load_file

@@ -13,8 +13,15 @@ use crate::spec::DraftParameter;
 use crate::spec::rules::GIVEN_TWICE;
 
 /// Hyperparameters that a network without hidden layers does not use.
-const OF_HIDDEN_LAYERS: [&str; 6] =
-    ["units", "activation", "normalization", "batch_norm_momentum", "dropout", "init"];
+const OF_HIDDEN_LAYERS: [&str; 7] = [
+    "units",
+    "activation",
+    "normalization",
+    "batch_norm_momentum",
+    "dropout",
+    "dropout_schedule",
+    "init",
+];
 
 /// Who runs the trials, and so which parameters there can be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -8,7 +8,9 @@ use caviar_common::data::Task;
 use caviar_common::measure::Measure;
 use caviar_common::metric::Metric;
 use caviar_common::spec::{Goal, Objective, ObjectiveEpoch};
-use caviar_common::train::{Init, Optimizer, Precision, Schedule, TrainSpec};
+use caviar_common::train::{
+    Embedding, Init, Optimizer, Precision, RegularizationSchedule, Scaling, Schedule, TrainSpec,
+};
 use caviar_data::{Examples, RowWeight, Splits};
 use proptest::collection::vec;
 use proptest::prelude::{ProptestConfig, Strategy, any, prop_assert, prop_assert_eq, proptest};
@@ -42,6 +44,16 @@ fn specs() -> impl Strategy<Value = TrainSpec> {
         select(vec![0.0, 0.1]),
         select(vec![0.0, 0.0, 0.9]),
     );
+    let inputs = (
+        select(vec![Scaling::Standard, Scaling::Robust, Scaling::Quantile]),
+        select(vec![
+            Embedding::None,
+            Embedding::Periodic { size: 4, frequency_scale: 0.1 },
+            Embedding::PiecewiseLinear { size: 3 },
+        ]),
+        any::<bool>(),
+        select(vec![RegularizationSchedule::Constant, RegularizationSchedule::FlatCosine]),
+    );
     let shapes = (
         vec(1u32..40, 0..3),
         select(ACTIVATIONS.to_vec()),
@@ -50,7 +62,8 @@ fn specs() -> impl Strategy<Value = TrainSpec> {
         select(vec![Init::Auto, Init::He, Init::Xavier]),
         2u32..50,
     );
-    (rules, shapes).prop_map(|(rules, shapes)| {
+    (rules, shapes, inputs).prop_map(|(rules, shapes, inputs)| {
+        let (scaling, embedding, input_scaling, regularization) = inputs;
         let (
             optimizer,
             schedule,
@@ -76,6 +89,11 @@ fn specs() -> impl Strategy<Value = TrainSpec> {
             init,
             batch_size,
             epochs: 3,
+            scaling,
+            embedding,
+            input_scaling,
+            dropout_schedule: regularization,
+            weight_decay_schedule: regularization,
             ..spec()
         }
     })
@@ -178,9 +196,13 @@ proptest! {
 fn a_checkpoint_has_the_size_that_is_promised() {
     for optimizer in optimizers(1e-8) {
         let spec = TrainSpec { optimizer, ..spec() };
-        let trainer =
-            Trainer::with_family(Family::available()[0], &spec, data(3, false), (5, 6, Part::default()))
-                .unwrap();
+        let trainer = Trainer::with_family(
+            Family::available()[0],
+            &spec,
+            data(3, false),
+            (5, 6, Part::default()),
+        )
+        .unwrap();
         let slots = match optimizer {
             Optimizer::Sgd => 0,
             Optimizer::Momentum { .. } | Optimizer::Nesterov { .. } | Optimizer::Rmsprop { .. } => {
@@ -192,9 +214,13 @@ fn a_checkpoint_has_the_size_that_is_promised() {
         let floats = trainer.parameters() * (1 + slots) + statistics;
         assert_eq!(trainer.checkpoint(0.0).unwrap().len(), 4 * floats + 216, "{optimizer:?}");
         let spec = TrainSpec { weight_average: 0.9, ..spec };
-        let trainer =
-            Trainer::with_family(Family::available()[0], &spec, data(3, false), (5, 6, Part::default()))
-                .unwrap();
+        let trainer = Trainer::with_family(
+            Family::available()[0],
+            &spec,
+            data(3, false),
+            (5, 6, Part::default()),
+        )
+        .unwrap();
         let floats = floats + trainer.parameters() + statistics;
         assert_eq!(trainer.checkpoint(0.0).unwrap().len(), 4 * floats + 216, "{optimizer:?}");
         let trainer = trainer.with_objective(&Objective::default_of(Task::Regression)).unwrap();
@@ -206,7 +232,15 @@ fn a_checkpoint_has_the_size_that_is_promised() {
 #[test]
 fn a_spec_without_later_hyperparameters_has_the_form_that_earlier_checkpoints_name() {
     let form = |spec: &TrainSpec| serde_json::to_value(spec).unwrap();
-    for name in ["label_smoothing", "weight_average"] {
+    for name in [
+        "label_smoothing",
+        "weight_average",
+        "dropout_schedule",
+        "weight_decay_schedule",
+        "scaling",
+        "embedding",
+        "input_scaling",
+    ] {
         assert_eq!(form(&spec()).get(name), None);
     }
     let changed = form(&TrainSpec { label_smoothing: 0.1, weight_average: 0.9, ..spec() });

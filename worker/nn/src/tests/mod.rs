@@ -10,6 +10,7 @@ mod plain_network;
 mod plain_optimizers;
 mod products;
 mod pytorch;
+mod stages;
 mod steps;
 #[path = "../../tests/support/mod.rs"]
 mod support;

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use caviar_common::data::{DataSpec, Task};
 use caviar_common::metric::Metric;
 use caviar_common::spec::{Goal, Objective, ObjectiveEpoch};
-use caviar_common::train::{Precision, TrainSpec};
+use caviar_common::train::{Embedding, Precision, Scaling, TrainSpec};
 use caviar_data::{Splits, prepare};
 use caviar_metrics::{Measure, Outputs};
 use caviar_model::{Kept, Member, Model};
 
-use super::support::{ACTIVATIONS, NORMALIZATIONS, spec};
+use super::support::{ACTIVATIONS, NORMALIZATIONS, draws, spec};
 use crate::{Predictor, Trainer};
 
 fn digits() -> Arc<Splits> {
@@ -94,6 +94,27 @@ fn numbers() -> Arc<Splits> {
     Arc::new(prepare(&data, 3).unwrap().0)
 }
 
+/// A table of two numbers, one of which is missing in places, a date and a category.
+fn table() -> Arc<Splits> {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("table.csv");
+    let mut stream = draws(8);
+    let mut text = "size,day,kind,weight,label\n".to_owned();
+    for row in 0..300 {
+        let (size, weight) = (stream.normal(), (3.0 * stream.normal()).exp());
+        let day = 1 + stream.below(28);
+        let kind = ["a", "b", "c"][stream.below(3) as usize];
+        let label = if size * size + weight.ln().sin() > 0.7 { "yes" } else { "no" };
+        let weight = if row % 7 == 0 { String::new() } else { weight.to_string() };
+        text += &format!("{size},2024-05-{day:02},{kind},{weight},{label}\n");
+    }
+    std::fs::write(&path, text).unwrap();
+    let source = path.to_str().unwrap().to_owned();
+    let label = Some("label".to_owned());
+    let data = DataSpec { source, label, validation: 0.2, test: 0.2, ..DataSpec::default() };
+    Arc::new(prepare(&data, 3).unwrap().0)
+}
+
 #[test]
 fn a_measure_is_that_of_the_predictions_and_chooses_the_epoch() {
     let measures = Measure::ALL.into_iter().filter(|it| *it != Measure::Accuracy);
@@ -133,6 +154,45 @@ fn a_measure_of_the_other_task_is_refused() {
         let error = trainer.with_objective(&objective).err().unwrap().to_string();
         assert!(error.starts_with("validation split: targets are "), "{error}");
         assert!(error.ends_with(&format!("which {} measures", measure.name())), "{error}");
+    }
+}
+
+#[test]
+fn a_model_with_a_stage_predicts_the_bits_that_its_training_predicted() {
+    let data = table();
+    let features = data.test.as_ref().unwrap().features.clone();
+    let periodic = Embedding::Periodic { size: 4, frequency_scale: 0.3 };
+    let segments = Embedding::PiecewiseLinear { size: 5 };
+    for (scaling, embedding, input_scaling, weight_average) in [
+        (Scaling::Robust, periodic, true, 0.0),
+        (Scaling::Quantile, segments, false, 0.9),
+        (Scaling::Standard, periodic, false, 0.0),
+        (Scaling::Robust, Embedding::None, false, 0.0),
+        (Scaling::Quantile, Embedding::None, true, 0.9),
+    ] {
+        let spec = TrainSpec {
+            scaling,
+            embedding,
+            input_scaling,
+            weight_average,
+            epochs: 3,
+            hidden: vec![20],
+            ..spec()
+        };
+        let (_, kept) = trained(&spec, &data, 4);
+        let stage = &kept.model.members()[0].stage;
+        if !stage.numbers.is_empty() {
+            // Neither the indicator of `weight` nor the parts of the date are numbers.
+            assert_eq!(stage.numbers.len(), 3, "{:?}", kept.model.feature_names());
+        }
+        let mut predicted = Vec::new();
+        let mut predictor = Predictor::new(&kept.model).unwrap();
+        predictor.predict(features.as_slice().unwrap(), &mut predicted).unwrap();
+        assert_eq!(predicted, probabilities(&kept), "{scaling:?} {embedding:?}");
+        for (row, predicted) in features.outer_iter().zip(predicted.chunks(2)) {
+            let plain = kept.model.predict_row(row.as_slice().unwrap()).unwrap();
+            assert!((plain[0] - predicted[0]).abs() < 1e-5, "{plain:?} {predicted:?}");
+        }
     }
 }
 

@@ -12,7 +12,10 @@ use std::sync::Arc;
 use caviar_common::assignment::Assignment;
 use caviar_common::hyper::train_spec;
 use caviar_common::seed::{Purpose, Seed, Stream};
-use caviar_common::train::{Activation, Normalization, Optimizer, Schedule, TrainSpec};
+use caviar_common::train::{
+    Activation, Embedding, Normalization, Optimizer, RegularizationSchedule, Scaling, Schedule,
+    TrainSpec,
+};
 use caviar_data::{Examples, Splits, Targets};
 use ndarray::Array2;
 
@@ -57,6 +60,8 @@ pub(crate) fn spec() -> TrainSpec {
     }
 }
 
+const FLAT: RegularizationSchedule = RegularizationSchedule::FlatCosine;
+
 /// Specs that reach every branch of a training between them, with dropout and clipping in most.
 pub(crate) fn specs_of_every_branch() -> Vec<TrainSpec> {
     let spec_of = |(index, optimizer): (usize, Optimizer)| TrainSpec {
@@ -67,6 +72,16 @@ pub(crate) fn specs_of_every_branch() -> Vec<TrainSpec> {
         gradient_clip: if index == 1 { 0.0 } else { 0.5 },
         weight_decay: 0.01,
         weight_average: if index % 2 == 0 { 0.9 } else { 0.0 },
+        scaling: [Scaling::Standard, Scaling::Robust, Scaling::Quantile][index % 3],
+        embedding: [
+            Embedding::None,
+            Embedding::Periodic { size: 3, frequency_scale: 0.2 },
+            Embedding::None,
+            Embedding::PiecewiseLinear { size: 2 },
+        ][index % 4],
+        input_scaling: index >= 3,
+        dropout_schedule: [RegularizationSchedule::Constant, FLAT][index % 2],
+        weight_decay_schedule: [FLAT, RegularizationSchedule::Constant][index % 2],
         schedule: match index % 3 {
             0 => Schedule::Cosine { decay: 0.9 },
             1 => Schedule::OneCycle,
