@@ -7,7 +7,7 @@ use caviar_common::text::shortened;
 
 use crate::fault::{BadCell, plural};
 use crate::file_error::FileError;
-use crate::limits::{MAX_FEATURES, MAX_RECORD_BYTES, MAX_VALUES, MIN_ROWS};
+use crate::limits::{MAX_FEATURES, MAX_INPUTS, MAX_RECORD_BYTES, MAX_VALUES, MIN_ROWS};
 use crate::schema_error::SchemaError;
 
 pub(crate) use crate::fields::{
@@ -78,7 +78,7 @@ pub enum DataError {
         /// The path of the empty file.
         path: String,
     },
-    /// More values than the limit for data in memory.
+    /// More values than the limit.
     #[error(
         "{path}: too large: expected at most {MAX_FEATURES} features and {MAX_VALUES} numbers \
          (rows times features)"
@@ -118,7 +118,7 @@ pub enum DataError {
     /// The columns become more inputs than the limit.
     #[error(
         "the columns become {inputs} inputs for {rows} rows: expected at most {MAX_FEATURES} \
-         inputs and {MAX_VALUES} numbers (rows times inputs); ignore some columns"
+         inputs and {MAX_INPUTS} numbers (rows times inputs); ignore some columns"
     )]
     ManyInputs {
         /// The inputs of the network.
@@ -484,11 +484,16 @@ impl DataError {
             && source.kind() == io::ErrorKind::NotFound
         {
             ErrorClass::NotFound
-        } else if matches!(self, Self::Open { .. } | Self::Read { .. }) {
+        } else if matches!(self, Self::Open { .. } | Self::Read { .. }) || self.is_of_scratch() {
             ErrorClass::Unavailable
         } else {
             ErrorClass::Invalid
         }
+    }
+
+    /// Whether a temporary file failed, which is not the fault of the data.
+    fn is_of_scratch(&self) -> bool {
+        matches!(self, Self::File(error) if matches!(**error, FileError::Scratch { .. }))
     }
 
     /// The field of the sweep file to change: `data.source`, `data.label`, `data.labels`,

@@ -18,6 +18,7 @@ use crate::error::{
 use crate::file_error::FileError;
 use crate::format::Format;
 use crate::idx;
+use crate::memory::MemoryBudget;
 use crate::sparse;
 use crate::split::split;
 use crate::splits::Splits;
@@ -35,25 +36,37 @@ const DIGITS_LABEL: &str = "digit";
 /// # Errors
 /// What is wrong with the source, its files or their content; see [`DataError`].
 pub fn load(spec: &DataSpec) -> Result<Dataset, DataError> {
+    load_within(spec, MemoryBudget::DEFAULT)
+}
+
+/// Does what [`load`] does, with another limit for the part of a table that is in memory. The
+/// result is the same.
+///
+/// # Errors
+/// Those of [`load`].
+pub fn load_within(spec: &DataSpec, memory: MemoryBudget) -> Result<Dataset, DataError> {
     let path = spec.source.as_str();
     match path.strip_prefix("builtin:") {
         Some("digits") => digits(spec),
         Some(name) => Err(DataError::UnknownBuiltin { name: name.to_owned() }),
         None => {
-            let (content, label_field) = read(spec)?;
+            let (content, label_field) = read(spec, memory)?;
             content.into_dataset(spec, label_field)
         }
     }
 }
 
 /// Reads a file. Also returns the field of the sweep file that names its labels.
-pub(crate) fn read(spec: &DataSpec) -> Result<(Content, &'static str), DataError> {
+pub(crate) fn read(
+    spec: &DataSpec,
+    memory: MemoryBudget,
+) -> Result<(Content, &'static str), DataError> {
     let format = format(spec)?;
     refuse(spec, format)?;
     Ok(match format {
         Format::Text => {
             let source = TextSource::detect(&spec.source)?;
-            let table = delimited::read(&source, spec, spec.label.as_deref())?;
+            let table = delimited::read(&source, spec, spec.label.as_deref(), memory)?;
             (Content::Table(table), LABEL)
         }
         Format::Sparse => (Content::Table(sparse::read(spec)?), SOURCE),
@@ -133,7 +146,7 @@ fn digits(spec: &DataSpec) -> Result<Dataset, DataError> {
     forbid(&spec.labels, LABELS, "builtin:digits includes its labels: remove labels")?;
     let source = digits_source(&spec.source)?;
     // Its constant pixels at the border are no news to anybody, nor that it is a gzip file.
-    let table = delimited::read(&source, spec, Some(DIGITS_LABEL))?;
+    let table = delimited::read(&source, spec, Some(DIGITS_LABEL), MemoryBudget::DEFAULT)?;
     Ok(Dataset::from_table(table, spec, SOURCE)?.without_notes())
 }
 

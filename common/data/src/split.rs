@@ -3,16 +3,21 @@
 use std::sync::Arc;
 
 use caviar_common::data::DataSpec;
+use caviar_common::numbers::index;
+use caviar_common::seed::{Purpose, Seed};
 
 use crate::dataset::Dataset;
 use crate::draw::Rows;
 use crate::encode::Encoder;
 use crate::error::DataError;
 use crate::examples::{Examples, Targets, pick};
+use crate::features::{Features, INPUT_BYTES};
 use crate::inputs::Inputs;
+use crate::memory::MemoryBudget;
 use crate::schema::{InputColumn, Label, Schema};
 use crate::splits::Splits;
 use crate::standard::Standard;
+use crate::stream::Stream;
 use crate::table::Column;
 
 /// Draws the splits of `dataset` by the shares in `spec` and the sweep's seed, and encodes them.
@@ -31,20 +36,66 @@ use crate::table::Column;
 /// A share out of range, a split without a row, a training split of fewer than 2 rows, or more
 /// inputs than the limit.
 pub fn split(dataset: &Dataset, spec: &DataSpec, sweep_seed: u64) -> Result<Splits, DataError> {
+    split_within(dataset, spec, sweep_seed, MemoryBudget::DEFAULT)
+}
+
+/// Does what [`split`] does, with another limit for what is in memory.
+///
+/// Inputs of more than `memory.inputs_bytes` are written to temporary files, and the rows of the
+/// training split are in random order there. The order depends on the seed and the number of rows
+/// only.
+///
+/// # Errors
+/// Those of [`split`], and a temporary file that cannot be written.
+pub fn split_within(
+    dataset: &Dataset,
+    spec: &DataSpec,
+    sweep_seed: u64,
+    memory: MemoryBudget,
+) -> Result<Splits, DataError> {
     let rows = Rows::draw(dataset, spec, sweep_seed)?;
     let encoder = Encoder::fit(dataset.inputs(), dataset.roles(), &rows.train)?;
     let outputs = Outputs::fit(dataset.targets(), &rows.train);
-    let examples = |rows: &[usize]| Examples {
-        features: encoder.encode(dataset.inputs(), rows),
+    let of = |features: Features, rows: &[usize]| Examples {
+        features,
         targets: outputs.of(dataset.targets(), rows),
     };
-    Ok(Splits {
-        train: examples(&rows.train),
-        validation: examples(&rows.validation),
-        test: (!rows.test.is_empty()).then(|| examples(&rows.test)),
-        outputs: dataset.outputs(),
-        schema: Some(Arc::new(schema(dataset, encoder, outputs.0, &spec.table.missing))),
-    })
+    let inputs = dataset.inputs();
+    let bytes = encoder.width().saturating_mul(inputs.rows()).saturating_mul(INPUT_BYTES);
+    let (train, validation, test);
+    if bytes <= memory.inputs_bytes {
+        let in_memory = |rows: &[usize]| of(encoder.encode(inputs, rows).into(), rows);
+        train = in_memory(&rows.train);
+        validation = in_memory(&rows.validation);
+        test = (!rows.test.is_empty()).then(|| in_memory(&rows.test));
+    } else {
+        let stream = Stream { encoder: &encoder, inputs, window_bytes: memory.window_bytes };
+        let in_file = |rows: &[usize]| -> Result<Examples, DataError> {
+            Ok(of(Features::File(stream.in_order(rows)?), rows))
+        };
+        let (order, places) = shuffled(&rows.train, sweep_seed);
+        train = of(Features::File(stream.shuffled(&rows.train, &places)?), &order);
+        validation = in_file(&rows.validation)?;
+        test = (!rows.test.is_empty()).then(|| in_file(&rows.test)).transpose()?;
+    }
+    let schema = schema(dataset, encoder, outputs.0, &spec.table.missing);
+    let outputs = dataset.outputs();
+    Ok(Splits { train, validation, test, outputs, schema: Some(Arc::new(schema)) })
+}
+
+/// The rows in random order, and the place of each of `rows` in it.
+fn shuffled(rows: &[usize], sweep_seed: u64) -> (Vec<usize>, Vec<u32>) {
+    let mut from: Vec<u32> = (0..).take(rows.len()).collect();
+    // Stream 0 draws the splits.
+    Seed::derive(sweep_seed, 0, Purpose::Split).stream(1).shuffle(&mut from);
+    let mut places = vec![0; rows.len()];
+    for (place, &row) in (0..).zip(&from) {
+        if let Some(slot) = places.get_mut(index(row)) {
+            *slot = place;
+        }
+    }
+    let order = from.iter().filter_map(|&row| rows.get(index(row)).copied()).collect();
+    (order, places)
 }
 
 /// The schema of a data set whose training split gave `encoder` and `standard`.

@@ -3,6 +3,7 @@
 use std::collections::hash_map::DefaultHasher;
 use std::collections::{BTreeMap, HashSet};
 use std::hash::Hasher;
+use std::ops::Range;
 
 use caviar_common::data::{Baseline, DataNote, DataSpec, DataSummary, NoteLevel};
 use caviar_common::limits::MAX_DATA_NOTES;
@@ -27,6 +28,8 @@ const NAMED: usize = 5;
 /// their number.
 const MANY_COPIES: f64 = 0.02;
 const FEWEST_COPIES: usize = 3;
+/// Rows whose hashes are computed together.
+const HASHED_AT_ONCE: usize = 1 << 16;
 
 impl Dataset {
     /// The sizes, the digest, the baseline and the notes that a sweep stores, for this data split
@@ -128,10 +131,12 @@ impl Dataset {
     /// inputs and the label.
     fn copies(&self, rows: &Rows) -> Option<DataNote> {
         let hashes = self.row_hashes();
-        let known: HashSet<u64> = pick(&hashes, &rows.train).into_iter().collect();
-        let copies = |rows: &[usize]| {
-            pick(&hashes, rows).into_iter().filter(|hash| known.contains(hash)).count()
-        };
+        // A sorted list is smaller than a set.
+        let mut known = pick(&hashes, &rows.train);
+        known.sort_unstable();
+        let is_known =
+            |row: &&usize| hashes.get(**row).is_some_and(|hash| known.binary_search(hash).is_ok());
+        let copies = |rows: &[usize]| rows.iter().filter(is_known).count();
         let (validation, test) = (copies(&rows.validation), copies(&rows.test));
         let all = rows.validation.len() + rows.test.len();
         let copies = validation + test;
@@ -149,31 +154,44 @@ impl Dataset {
 
     /// A hash of the inputs and the target of each row.
     fn row_hashes(&self) -> Vec<u64> {
-        let mut hashers = vec![DefaultHasher::new(); self.targets().len()];
+        let rows = self.targets().len();
+        let mut hashes = Vec::with_capacity(rows);
+        // The state of a hash is much larger than the hash.
+        for first in (0..rows).step_by(HASHED_AT_ONCE) {
+            self.hash_rows(first..rows.min(first + HASHED_AT_ONCE), &mut hashes);
+        }
+        hashes
+    }
+
+    fn hash_rows(&self, rows: Range<usize>, hashes: &mut Vec<u64>) {
+        let mut hashers = vec![DefaultHasher::new(); rows.len()];
         match self.inputs() {
             Inputs::Columns(columns) => {
                 for column in columns {
-                    for (hasher, value) in hashers.iter_mut().zip(column.cells.iter()) {
+                    for (hasher, row) in hashers.iter_mut().zip(rows.clone()) {
+                        let value = column.cells.get(row);
                         hasher.write_u64(if value.is_nan() { u64::MAX } else { value.to_bits() });
                     }
                 }
             }
             Inputs::Pixels(pixels) => {
-                for (row, hasher) in hashers.iter_mut().enumerate() {
+                for (hasher, row) in hashers.iter_mut().zip(rows.clone()) {
                     hasher.write(pixels.row(row));
                 }
             }
         }
         match self.targets() {
-            Targets::Classes(rows) => {
-                hashers.iter_mut().zip(rows).for_each(|(hasher, class)| hasher.write_u32(*class));
+            Targets::Classes(classes) => {
+                let classes = classes.get(rows).unwrap_or_default();
+                let pairs = hashers.iter_mut().zip(classes);
+                pairs.for_each(|(hasher, class)| hasher.write_u32(*class));
             }
-            Targets::Values(rows) => {
-                let pairs = hashers.iter_mut().zip(rows);
+            Targets::Values(values) => {
+                let pairs = hashers.iter_mut().zip(values.get(rows).unwrap_or_default());
                 pairs.for_each(|(hasher, value)| hasher.write_u64(value.to_bits()));
             }
         }
-        hashers.iter().map(Hasher::finish).collect()
+        hashes.extend(hashers.iter().map(Hasher::finish));
     }
 }
 

@@ -10,6 +10,7 @@ use caviar_common::hyper;
 use caviar_common::numbers::to_u32;
 use caviar_common::train::{Optimizer, TrainSpec};
 use caviar_data::{Examples, Splits, Targets};
+use ndarray::Array2;
 
 use crate::error::TrainError;
 
@@ -119,7 +120,8 @@ fn check_features(examples: &Examples, min_rows: usize, data: &Splits) -> Result
     if columns != expected {
         return Err(format!("features = {columns}: expected {expected}, as in the train split"));
     }
-    if !examples.features.is_standard_layout() {
+    let is_row_major = |features: &Array2<f32>| features.is_standard_layout();
+    if !examples.features.in_memory().is_none_or(is_row_major) {
         return Err("features: expected a row-major array".to_owned());
     }
     if examples.targets.len() != rows {

@@ -3,7 +3,7 @@
 use caviar_common::numbers::{index, to_u64};
 use caviar_common::spec::ObjectiveEpoch;
 use caviar_common::train::{Normalization, TrainSpec};
-use caviar_data::{Examples, Splits};
+use caviar_data::{Examples, Features, Splits};
 
 use crate::kernels::{LANES, Shape, padded};
 use crate::optimizer::state_count;
@@ -13,15 +13,19 @@ use crate::trainer::capacity;
 /// The size of an f32 in bytes.
 const FLOAT_BYTES: u64 = 4;
 
-/// Bytes of the examples of all splits.
+/// Bytes of the examples of all splits that are in memory.
 pub fn data_bytes(data: &Splits) -> u64 {
     // A feature and a target have four bytes each.
-    let numbers = |examples: &Examples| to_u64(examples.features.len() + examples.targets.len());
+    let numbers = |examples: &Examples| {
+        let features = examples.features.in_memory().map_or(0, |features| features.len());
+        to_u64(features + examples.targets.len())
+    };
     let splits = [&data.train, &data.validation].into_iter().chain(&data.test);
     FLOAT_BYTES * splits.map(numbers).sum::<u64>()
 }
 
-/// Bytes that a [`crate::Trainer`] of `spec` allocates when it is made; it allocates nothing later.
+/// Bytes that a [`crate::Trainer`] of `spec` allocates: when it is made, or when it reads the first
+/// examples if these are in a file.
 ///
 /// The data, which all trainers of a process share, is not included. Sums saturate. A trainer for
 /// an objective of the best epoch keeps the weights of that epoch.
@@ -54,7 +58,20 @@ pub fn trial_bytes(spec: &TrainSpec, data: &Splits, epoch: ObjectiveEpoch) -> u6
         .saturating_add(activations)
         .saturating_add(scratch)
         .saturating_add(to_u64(rows));
-    floats.saturating_mul(FLOAT_BYTES)
+    floats.saturating_mul(FLOAT_BYTES).saturating_add(stage_bytes(capacity, data))
+}
+
+/// Bytes of the window and the mini-batch, if the examples are in a file.
+fn stage_bytes(capacity: usize, data: &Splits) -> u64 {
+    let splits = [&data.train, &data.validation].into_iter().chain(&data.test);
+    let window = |examples: &Examples| match &examples.features {
+        Features::Memory(_) => None,
+        Features::File(file) => Some(to_u64(file.window_bytes())),
+    };
+    splits.filter_map(window).max().map_or(0, |window| {
+        let batch = to_u64(capacity).saturating_mul(to_u64(data.train.features.ncols()));
+        window.saturating_add(batch.saturating_mul(FLOAT_BYTES))
+    })
 }
 
 /// How many buffers a layer has.

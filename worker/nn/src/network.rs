@@ -9,7 +9,7 @@ use caviar_common::limits::MAX_WEIGHTS;
 use caviar_common::numbers::{index, real, single, to_u64};
 use caviar_common::seed::{Seed, Stream};
 use caviar_common::train::{Activation, Init, TrainSpec};
-use caviar_data::{Examples, Targets};
+use caviar_data::{Examples, Features, Targets};
 
 use crate::average::Average;
 use crate::dropout::DrawMask;
@@ -20,6 +20,7 @@ use crate::kernels::{
 use crate::layer::{HiddenSpec, Layer, Mode, Step};
 use crate::loss::{CrossEntropy, Tally, squared_error};
 use crate::products::Products;
+use crate::stage::Stage;
 use crate::tensor::{Layout, Tensor};
 
 /// A network, with buffers for `capacity` examples at once.
@@ -33,6 +34,8 @@ pub(crate) struct Network {
     pub(crate) gradients: Buffer,
     /// What is evaluated instead of the parameters; `None` unless they are averaged.
     pub(crate) average: Option<Average>,
+    /// The rows of the mini-batch, if the examples are in a file.
+    stage: Stage,
     /// The mini-batch [rows, features] in panels.
     input: Buffer,
     products: Products,
@@ -84,6 +87,7 @@ impl Network {
             parameters: Buffer::new(layout.len())?,
             gradients: Buffer::new(layout.len())?,
             average,
+            stage: Stage::default(),
             input: Buffer::new(capacity * padded(features))?,
             products,
             momentum: single(spec.batch_norm_momentum),
@@ -191,11 +195,20 @@ impl Network {
         row_at: impl Fn(usize) -> usize,
         mode: Mode,
     ) -> Result<(), TrainError> {
-        let Self { family, layers, parameters, input, products, .. } = self;
-        let features = examples.features.as_slice();
-        let features = features.ok_or(TrainError::Missing { what: "row-major features" })?;
+        let Self { family, layers, parameters, input, products, stage, .. } = self;
         let width = examples.features.ncols();
-        family.run(Gather { features, width, rows, row_at, input });
+        match &examples.features {
+            Features::Memory(features) => {
+                let features = features.as_slice();
+                let features =
+                    features.ok_or(TrainError::Missing { what: "row-major features" })?;
+                family.run(Gather { features, width, rows, row_at, input });
+            }
+            Features::File(file) => {
+                let features = stage.read(file, (0..rows).map(row_at))?;
+                family.run(Gather { features, width, rows, row_at: |row| row, input });
+            }
+        }
         let step = Step { family: *family, rows, parameters, mode };
         let mut below: &[f32] = input;
         for layer in layers {

@@ -68,7 +68,8 @@ impl Predictor {
         let features = Array2::from_shape_vec((rows, self.width), features.to_vec());
         let features =
             features.map_err(|_| TrainError::Missing { what: "inputs for whole rows" })?;
-        let examples = Examples { features, targets: Targets::Classes(Vec::new()) };
+        let examples =
+            Examples { features: features.into(), targets: Targets::Classes(Vec::new()) };
         to.clear();
         to.resize(rows * self.outputs, 0.0);
         let mut outputs = Vec::new();

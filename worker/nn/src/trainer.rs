@@ -20,6 +20,7 @@ use crate::kernels::Family;
 use crate::loss::Tally;
 use crate::network::Network;
 use crate::optimizer::Updater;
+use crate::order::shuffle;
 use crate::progress::Progress;
 use crate::schedule::learning_rate;
 
@@ -27,11 +28,15 @@ use crate::schedule::learning_rate;
 /// (docs/performance.md: wide), so more rows would only need more memory.
 const EVALUATION_BLOCK: usize = 256;
 
-/// A training between two mini-batches. It allocates all its memory when it is made.
+/// A training between two mini-batches. It allocates all its memory when it is made, except for
+/// what it reads examples from a file with.
 ///
 /// Each epoch shuffles the train split and cuts it into mini-batches. The last mini-batch may be
 /// smaller; one of a single example is merged into the one before it. See the [crate] for an
 /// example.
+///
+/// A train split in a file is shuffled in windows: their order, and the rows of each. The rows are
+/// in random order in the file.
 pub struct Trainer {
     spec: TrainSpec,
     data: Arc<Splits>,
@@ -302,7 +307,10 @@ impl Trainer {
         let (rows, features) = self.data.train.features.dim();
         let numbers = [self.sweep_seed, self.trial, u64::from(self.data.outputs)];
         let objective = self.best.as_ref().map_or_else(String::new, Best::identity);
-        let data = format!("{}{objective}", self.data_digest);
+        // The order of the rows depends on it.
+        let window = self.data.train.features.window_rows();
+        let window = window.map_or_else(String::new, |rows| format!(" in windows of {rows}"));
+        let data = format!("{}{objective}{window}", self.data_digest);
         checkpoint::identity(&self.spec, numbers, [rows, features], &data)
     }
 
@@ -310,8 +318,8 @@ impl Trainer {
     fn train(&mut self, go_on: &dyn Fn() -> bool) -> Result<bool, TrainError> {
         let Progress { epochs_done, pieces_done, .. } = self.progress;
         let seed = |purpose| Seed::derive(self.sweep_seed, self.trial, purpose);
-        self.order.iter_mut().zip(0..).for_each(|(slot, row)| *slot = row);
-        seed(Purpose::Shuffle).stream(u64::from(epochs_done)).shuffle(&mut self.order);
+        let mut draws = seed(Purpose::Shuffle).stream(u64::from(epochs_done));
+        shuffle(&mut self.order, self.data.train.features.window_rows(), &mut draws);
         let dropout = seed(Purpose::Dropout);
         let batches = self.batches().count();
         for batch in self.batches().skip(pieces_done) {

@@ -72,7 +72,8 @@ fn train() {
     let examples = |rows: usize| Examples {
         features: Array2::from_shape_fn((rows, 10), |(row, column)| {
             f32::from(u8::try_from((row * 7 + column * 3) % 11).unwrap()) - 5.0
-        }),
+        })
+        .into(),
         targets: Targets::Classes((0..3).cycle().take(rows).collect()),
     };
     let data = Splits {
@@ -97,7 +98,7 @@ fn train() {
 #[ignore = "a test above runs it in its own process"]
 fn look() {
     let examples = || Examples {
-        features: Array2::zeros((4, 2)),
+        features: Array2::zeros((4, 2)).into(),
         targets: Targets::Classes(vec![0, 1, 0, 1]),
     };
     let data =

@@ -19,6 +19,8 @@ use crate::fault::Fault;
 use crate::file_error::FileError;
 use crate::forms::CellFault;
 use crate::limits::{MAX_FEATURES, MAX_NUMBER, MAX_VALUES};
+use crate::memory::MemoryBudget;
+use crate::shelf::Shelf;
 use crate::table::{Column, Roles, Skipped, Table, Why, info, warning};
 
 pub(crate) use label::{Label, read_label};
@@ -64,7 +66,7 @@ pub(crate) struct Builder<'a> {
     spec: &'a DataSpec,
     label: Label,
     names: Vec<String>,
-    columns: Vec<Column>,
+    columns: Shelf,
     skipped: Vec<Skipped>,
     roles: Roles,
     /// The columns of free text.
@@ -91,7 +93,8 @@ impl<'a> Builder<'a> {
             return Err(DataError::TooLarge { path: path() });
         }
         check_names(spec, &names, groups)?;
-        let (columns, skipped, free, rounded) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        let columns = Shelf::new(MemoryBudget::DEFAULT.table_bytes);
+        let (skipped, free, rounded) = (Vec::new(), Vec::new(), Vec::new());
         let (roles, notes) = (Roles::default(), Vec::new());
         Ok(Self { spec, label, names, columns, skipped, roles, free, rounded, notes })
     }
@@ -136,7 +139,7 @@ impl<'a> Builder<'a> {
                     self.rounded.push(name.to_owned());
                 }
                 let (name, cells, form) = (name.to_owned(), Cells::pack(&values), input.form);
-                self.columns.push(Column { name, kind, cells, categories, form });
+                self.columns.push(Column { name, kind, cells, categories, form })?;
             }
         }
         Ok(())
@@ -179,7 +182,7 @@ impl<'a> Builder<'a> {
             let (name, cells, form) = (name.to_owned(), cells.clone(), input.form);
             self.roles.seasonal = Some(name.clone());
             let (kind, categories) = (ColumnType::Date, Vec::new());
-            self.columns.push(Column { name, kind, cells, categories, form });
+            self.columns.push(Column { name, kind, cells, categories, form })?;
         }
         self.roles.time = Some(cells);
         Ok(())
@@ -213,7 +216,7 @@ impl<'a> Builder<'a> {
         }
         Table {
             names: self.names,
-            columns: self.columns,
+            columns: self.columns.into_columns(),
             skipped: self.skipped,
             labels: self.label.labels,
             roles: self.roles,

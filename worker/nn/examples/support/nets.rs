@@ -62,7 +62,7 @@ pub(crate) fn trainer(net: &str, spec: &TrainSpec, validation: usize) -> anyhow:
         let normal = || (0..4).map(|_| random.random::<f32>() - 0.5).sum::<f32>() * 1.7;
         let features = Array2::from_shape_simple_fn((rows, features as usize), normal);
         Examples {
-            features,
+            features: features.into(),
             targets: Targets::Classes((0..rows).map(|_| random.random_range(0..outputs)).collect()),
         }
     };

@@ -40,7 +40,7 @@ fn probabilities(kept: &Kept) -> Vec<f64> {
 #[test]
 fn a_model_predicts_the_bits_that_its_training_predicted() {
     let data = digits();
-    let features = data.test.as_ref().unwrap().features.clone();
+    let features = data.test.as_ref().unwrap().features.to_array().unwrap();
     for (number, activation) in (0..).zip(ACTIVATIONS) {
         let normalization = NORMALIZATIONS[number % NORMALIZATIONS.len()];
         let precision = if number == 1 { Precision::Bf16 } else { Precision::F32 };
@@ -76,7 +76,7 @@ fn a_model_predicts_the_bits_that_its_training_predicted() {
 #[test]
 fn an_ensemble_averages_its_members() {
     let data = digits();
-    let features = data.test.as_ref().unwrap().features.clone();
+    let features = data.test.as_ref().unwrap().features.to_array().unwrap();
     let spec = TrainSpec { epochs: 2, batch_size: 64, hidden: vec![16], ..spec() };
     let kept = [trained(&spec, &data, 1).1, trained(&spec, &data, 2).1];
     let members = kept
