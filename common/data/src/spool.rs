@@ -19,8 +19,7 @@ const NUMBER_BYTES: usize = 8;
 
 /// The columns so far.
 pub(crate) struct Spool {
-    /// The rows that are not in the file.
-    columns: Vec<Vec<f64>>,
+    columns: Vec<Filled>,
     /// Most numbers in memory.
     most: usize,
     /// Numbers in memory.
@@ -29,6 +28,15 @@ pub(crate) struct Spool {
     rows: usize,
     groups: Vec<Group>,
     file: Option<Scratch>,
+}
+
+/// One column.
+#[derive(Clone, Default)]
+struct Filled {
+    /// The rows that are not in the file.
+    last: Vec<f64>,
+    /// Whether the column has rows at all.
+    is_filled: bool,
 }
 
 /// Some rows of all columns in the file.
@@ -42,7 +50,7 @@ impl Spool {
     /// `columns` empty columns, with about `most` numbers in memory.
     pub(crate) fn new(columns: usize, most: usize) -> Self {
         Self {
-            columns: vec![Vec::new(); columns],
+            columns: vec![Filled::default(); columns],
             most,
             kept: 0,
             rows: 0,
@@ -53,8 +61,9 @@ impl Spool {
 
     /// Adds the number of a column in the current row. A column is filled in every row or in none.
     pub(crate) fn push(&mut self, column: usize, value: f64) {
-        if let Some(values) = self.columns.get_mut(column) {
-            values.push(value);
+        if let Some(column) = self.columns.get_mut(column) {
+            column.last.push(value);
+            column.is_filled = true;
             self.kept += 1;
         }
     }
@@ -74,11 +83,11 @@ impl Spool {
         };
         let group = Group { start: file.bytes(), rows: self.rows };
         let mut bytes = Vec::with_capacity(self.rows * NUMBER_BYTES);
-        for (column, values) in self.columns.iter_mut().enumerate() {
-            if !values.is_empty() {
+        for (index, column) in self.columns.iter_mut().enumerate() {
+            if column.is_filled {
                 bytes.clear();
-                bytes.extend(values.drain(..).flat_map(f64::to_le_bytes));
-                file.write_at(&bytes, group.place(column))?;
+                bytes.extend(column.last.drain(..).flat_map(f64::to_le_bytes));
+                file.write_at(&bytes, group.place(index))?;
             }
         }
         self.groups.push(group);
@@ -91,8 +100,9 @@ impl Spool {
     /// # Errors
     /// The temporary file cannot be read.
     pub(crate) fn take(&mut self, column: usize) -> Result<Vec<f64>, FileError> {
-        let last = self.columns.get_mut(column).map(std::mem::take).unwrap_or_default();
-        let Some(file) = &self.file else { return Ok(last) };
+        let taken = self.columns.get_mut(column).map(std::mem::take).unwrap_or_default();
+        let Filled { last, is_filled } = taken;
+        let Some(file) = self.file.as_ref().filter(|_| is_filled) else { return Ok(last) };
         let rows: usize = self.groups.iter().map(|group| group.rows).sum();
         let mut values = Vec::with_capacity(rows + last.len());
         let mut bytes = Vec::new();
@@ -132,6 +142,7 @@ mod tests {
             assert_eq!(spool.take(0).unwrap(), expected, "{most}");
             let negative: Vec<f64> = expected.iter().map(|value| -value).collect();
             assert_eq!(spool.take(2).unwrap(), negative, "{most}");
+            assert_eq!(spool.take(1).unwrap(), [0.0; 0], "a column that was never filled");
         }
     }
 }
