@@ -471,7 +471,16 @@ pub enum DataError {
 impl DataError {
     /// The same error for a file that another field of the sweep file names.
     pub(crate) fn of_field(mut self, other: &'static str) -> Self {
-        if let Self::Open { field, .. } | Self::Read { field, .. } = &mut self {
+        if let Self::Open { field, .. } | Self::Read { field, .. } | Self::Empty { field, .. } =
+            &mut self
+        {
+            *field = other;
+        }
+        if let Self::File(error) = &mut self
+            && let FileError::Content { field, .. } | FileError::Value { field, .. } =
+                error.as_mut()
+            && *field == SOURCE
+        {
             *field = other;
         }
         self

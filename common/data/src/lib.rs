@@ -47,6 +47,7 @@ mod fields;
 mod file_error;
 mod format;
 mod forms;
+mod given;
 mod idx;
 mod inputs;
 mod inspect;

@@ -188,18 +188,21 @@ fn refuse(spec: &DataSpec, format: Format) -> Result<(), DataError> {
         Format::Text => Ok(()),
         Format::Idx => {
             refuse_text_fields(spec)?;
+            refuse_given_files(spec)?;
             arrays::refuse_columns(spec)
         }
-        Format::Npy | Format::Npz | Format::Sparse | Format::Parquet | Format::Arrow => {
-            refuse_text_fields(spec)
+        Format::Npy => {
+            refuse_text_fields(spec)?;
+            refuse_given_files(spec)
         }
+        Format::Npz | Format::Sparse | Format::Parquet | Format::Arrow => refuse_text_fields(spec),
     }
 }
 
 /// Refuses the fields that only text files have.
 fn refuse_text_fields(spec: &DataSpec) -> Result<(), DataError> {
     let refused = |field, remedy| Err(DataError::Superfluous { field, remedy });
-    let (table, split) = (&spec.table, &spec.split);
+    let table = &spec.table;
     if table.delimiter.is_some() {
         return refused(DELIMITER, "delimiter is for text tables such as CSV: remove it");
     }
@@ -211,17 +214,23 @@ fn refuse_text_fields(spec: &DataSpec) -> Result<(), DataError> {
                       its own, so remove it";
         return refused(MISSING, remedy);
     }
-    if split.validation_source.is_some() {
-        let remedy = "validation_source is for text tables such as CSV: save the tables as CSV, or \
-                      remove it and set validation";
-        return refused(VALIDATION_SOURCE, remedy);
-    }
-    if split.test_source.is_some() {
-        let remedy = "test_source is for text tables such as CSV: save the tables as CSV, or \
-                      remove it and set test";
-        return refused(TEST_SOURCE, remedy);
-    }
     Ok(())
+}
+
+/// Refuses files with given splits for a format whose labels are in files of their own.
+fn refuse_given_files(spec: &DataSpec) -> Result<(), DataError> {
+    forbid(
+        &spec.split.validation_source,
+        VALIDATION_SOURCE,
+        "validation_source is for files that include their labels: save the arrays as NPZ files, \
+         or remove it and set validation",
+    )?;
+    forbid(
+        &spec.split.test_source,
+        TEST_SOURCE,
+        "test_source is for files that include their labels: save the arrays as NPZ files, or \
+         remove it and set test",
+    )
 }
 
 /// Refuses a field that does not apply to this source, because its author expects an effect.

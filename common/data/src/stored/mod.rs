@@ -18,6 +18,7 @@ use crate::error::{DataError, GROUP, IGNORE, TIME, TYPES, shown};
 use crate::fault::Fault;
 use crate::file_error::FileError;
 use crate::forms::CellFault;
+use crate::given::Given;
 use crate::limits::{MAX_FEATURES, MAX_NUMBER, MAX_VALUES};
 use crate::memory::MemoryBudget;
 use crate::shelf::Shelf;
@@ -74,6 +75,8 @@ pub(crate) struct Builder<'a> {
     /// The columns whose whole numbers are rounded.
     rounded: Vec<String>,
     notes: Vec<DataNote>,
+    /// The files that the rows are from.
+    files: Given<'a>,
 }
 
 impl<'a> Builder<'a> {
@@ -87,6 +90,7 @@ impl<'a> Builder<'a> {
         names: Vec<String>,
         groups: &[String],
         label: Label,
+        files: Given<'a>,
     ) -> Result<Self, DataError> {
         let path = || spec.source.clone();
         if names.len() > MAX_FEATURES + 1 {
@@ -95,8 +99,9 @@ impl<'a> Builder<'a> {
         check_names(spec, &names, groups)?;
         let columns = Shelf::new(MemoryBudget::DEFAULT.table_bytes);
         let (skipped, free, rounded) = (Vec::new(), Vec::new(), Vec::new());
-        let (roles, notes) = (Roles::default(), Vec::new());
-        Ok(Self { spec, label, names, columns, skipped, roles, free, rounded, notes })
+        let given = files.parts(&label.is_labelled);
+        let (roles, notes) = (Roles { given, ..Roles::default() }, Vec::new());
+        Ok(Self { spec, label, names, columns, skipped, roles, free, rounded, notes, files })
     }
 
     /// Leaves out a column that the spec leaves out, or that cannot be read.
@@ -169,7 +174,7 @@ impl<'a> Builder<'a> {
         let rows = self.label.is_labelled.iter().enumerate().filter(|(_, is_read)| **is_read);
         let timeless = rows.zip(values).find(|(_, value)| value.is_nan());
         if let Some(((row, _), _)) = timeless {
-            return Err(FileError::NoTime { path, row, column }.into());
+            return Err(self.files.locate(FileError::NoTime { path, row, column }.into()));
         }
         let text = format!(
             "the latest rows by {column:?} are the test split, and those before them the \
@@ -191,7 +196,8 @@ impl<'a> Builder<'a> {
     fn bad_value(&self, name: &str, stored: &dyn Stored, bad: Bad) -> DataError {
         let is_typed = self.spec.table.types.contains_key(name);
         let field = if is_typed { TYPES } else { crate::error::SOURCE };
-        bad.into_error(Place { field, path: &self.spec.source, column: name }, stored, 0)
+        let place = Place { field, path: &self.spec.source, column: name };
+        self.files.locate(bad.into_error(place, stored, 0))
     }
 
     pub(crate) fn finish(self) -> Table {

@@ -9,9 +9,9 @@ use caviar_data::{
 };
 
 /// A format, and what its files are called.
-pub struct Reader {
+pub(crate) struct Reader {
     /// The name of the fuzz target and of the folder of its files.
-    pub name: &'static str,
+    pub(crate) name: &'static str,
     source: &'static str,
     label: Option<&'static str>,
     /// The file of the labels; the content begins with its length in two bytes, and its bytes.
@@ -26,7 +26,7 @@ const fn table(name: &'static str, source: &'static str) -> Reader {
 }
 
 /// All readers. Text has every compression, which its first bytes tell.
-pub const READERS: [Reader; 7] = [
+pub(crate) const READERS: [Reader; 7] = [
     table("text", "data.csv"),
     table("npz", "data.npz"),
     Reader { label: None, ..table("libsvm", "data.svm") },
@@ -37,14 +37,14 @@ pub const READERS: [Reader; 7] = [
 ];
 
 /// The reader of a name.
-pub fn reader(name: &str) -> &'static Reader {
+pub(crate) fn reader(name: &str) -> &'static Reader {
     READERS.iter().find(|reader| reader.name == name).expect("a name of a reader")
 }
 
 impl Reader {
     /// Reads the content as a file in `folder`: as data, and then as rows for a model of that data.
     /// Every error must name the file or a field.
-    pub fn exercise(&self, folder: &Path, content: &[u8]) {
+    pub(crate) fn exercise(&self, folder: &Path, content: &[u8]) {
         let path = |name: &str| folder.join(name).to_str().expect("UTF-8").to_owned();
         let source = path(self.source);
         let (labels, content) = match self.labels {
