@@ -1,5 +1,5 @@
 //! Malformed files of every format: one clear error each, within a limit of memory.
-#![allow(unsafe_code, reason = "the trait of a global allocator is unsafe")]
+
 #![expect(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -10,54 +10,18 @@
 #[allow(dead_code, reason = "each file of tests uses a part")]
 mod support;
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
+#[path = "support/counting.rs"]
+mod counting;
+
 use std::io::Write;
 
 use caviar_common::data::DataSpec;
 use caviar_data::load;
+use counting::{Counting, peak_of};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use ruzstd::encoding::{CompressionLevel, compress_to_vec};
 use support::{Folder, Npy, npz, zip};
-
-/// The system's allocator, which counts what the current thread has.
-struct Counting;
-
-thread_local! {
-    static LIVE: Cell<isize> = const { Cell::new(0) };
-    static PEAK: Cell<isize> = const { Cell::new(0) };
-}
-
-fn count(more: usize, less: usize) {
-    let change = more.cast_signed() - less.cast_signed();
-    // A thread that is ending no longer has a counter.
-    let _ = LIVE.try_with(|live| {
-        live.set(live.get() + change);
-        PEAK.try_with(|peak| peak.set(peak.get().max(live.get())))
-    });
-}
-
-// SAFETY: every call is passed to the system's allocator, and counting does not allocate.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        count(layout.size(), 0);
-        // SAFETY: the caller's promise.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        count(size, layout.size());
-        // SAFETY: the caller's promise.
-        unsafe { System.realloc(pointer, layout, size) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        count(0, layout.size());
-        // SAFETY: the caller's promise.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
@@ -67,10 +31,7 @@ const MIB: isize = 1 << 20;
 /// The field and the text of the error, without the folder; reading takes at most `mib` MiB.
 #[track_caller]
 fn error_within(folder: &Folder, spec: &DataSpec, mib: isize) -> (&'static str, String) {
-    let before = LIVE.get();
-    PEAK.set(before);
-    let error = load(spec).err();
-    let peak = PEAK.get() - before;
+    let (error, peak) = peak_of(|| load(spec).err());
     let error = error.unwrap_or_else(|| panic!("{}: is accepted", spec.source));
     let text = error.to_string().replace(&format!("{}/", folder.path().display()), "");
     assert!(peak <= mib * MIB, "{text}: {} KiB", peak / 1024);
@@ -266,10 +227,7 @@ fn a_million_columns_are_read_in_a_limited_memory() {
         text += ["a\n", "b\n"][number % 2];
     }
     let folder = Folder::with(&[("t.csv", text.into_bytes())]);
-    let before = LIVE.get();
-    PEAK.set(before);
-    let data = folder.load("t.csv", Some("k"), None).unwrap();
-    let peak = PEAK.get() - before;
+    let (data, peak) = peak_of(|| folder.load("t.csv", Some("k"), None).unwrap());
     assert_eq!(data.column_names().len(), 1_000_000);
     assert!(peak < 420 * MIB, "{} MiB", peak / MIB);
 }

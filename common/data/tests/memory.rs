@@ -9,13 +9,20 @@
 #[allow(dead_code, reason = "each file of tests uses a part")]
 mod support;
 
+#[path = "support/counting.rs"]
+mod counting;
+
 use caviar_blob::Outline;
 use caviar_common::data::{DataSpec, SplitSpec};
 use caviar_data::{
     BlockSource, Dataset, Examples, Features, MemoryBudget, Splits, Targets, load, load_within,
     split, split_rows, split_within,
 };
+use counting::{Counting, peak_of};
 use support::Folder;
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
 
 const ROWS: usize = 700;
 
@@ -144,4 +151,39 @@ fn windows_of_a_sorted_table_have_all_classes() {
     };
     assert!(classes(&in_memory.train).chunks(window).any(|part| different(part) == 1));
     assert!(classes(&in_files.train).chunks_exact(window).all(|part| different(part) == 3));
+}
+
+/// The memory grows by a few numbers for each row, and not with the number of columns.
+#[test]
+fn a_large_table_takes_little_memory() {
+    const ROWS: usize = 60_000;
+    const COLUMNS: usize = 40;
+    let mut text: String = (0..COLUMNS).map(|column| format!("x{column},")).collect();
+    text.push_str("k\n");
+    for row in 0..ROWS {
+        for column in 0..COLUMNS {
+            text.push_str(&format!("{}.5,", (row * 31 + column * row) % 9973));
+        }
+        text.push_str(["a\n", "b\n", "c\n"][row % 3]);
+    }
+    let folder = Folder::with(&[("table.csv", text.into_bytes())]);
+    let spec = folder.spec("table.csv", Some("k"), None);
+    let read = |memory| {
+        peak_of(|| {
+            let data = load_within(&spec, memory).unwrap();
+            let summary = data.summary(&spec, 1).unwrap();
+            let block = block(&data);
+            (summary, block, split_within(&data, &spec, 1, memory).unwrap())
+        })
+    };
+    const BYTES: usize = 1 << 20;
+    let small = MemoryBudget { table_bytes: BYTES, inputs_bytes: BYTES, window_bytes: BYTES / 4 };
+    let ((summary, name, splits), peak) = read(small);
+    let ((expected, expected_name, in_memory), much) = read(MemoryBudget::DEFAULT);
+    assert_eq!((summary, name), (expected, expected_name));
+    assert_eq!(splits.validation, in_memory.validation);
+    let all = isize::try_from(ROWS * COLUMNS * 8).unwrap();
+    assert!(much > all, "{much} bytes in memory");
+    let limit = isize::try_from(12 * BYTES + 60 * ROWS).unwrap();
+    assert!(peak < limit, "{peak} bytes, more than {limit}");
 }
