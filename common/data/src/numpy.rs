@@ -63,8 +63,8 @@ pub(crate) enum Items {
 }
 
 impl Array {
-    /// Adds the rows of an array of the same type, whose rows have the same shape. Otherwise returns
-    /// what the rows of `other` and of this array are, such as `f64 (2, 3)`.
+    /// Adds the rows of an array of the same type, whose rows have the same shape. Otherwise
+    /// returns what the rows of `other` and of this array are, such as `float64 [2, 3]`.
     pub(crate) fn append(&mut self, other: Self) -> Result<(), [String; 2]> {
         let rows = other.shape.first().copied().unwrap_or_default();
         let described = |array: &Self| {

@@ -71,18 +71,7 @@ pub(crate) fn read_archive(spec: &DataSpec) -> Result<Content, DataError> {
     let entries = list_npz(path).map_err(|error| of_array(SOURCE, error))?;
     let wanted = wanted_label(spec, &entries)?;
     let mut given = Given::of(spec, Format::Npz)?;
-    let mut first_rows = 0;
-    let labels = given.read(|file| {
-        let array = read_npz(file.path, &wanted).map_err(|error| of_array(LABEL, error))?;
-        check_labels(&array, LABEL, &format!("{}, array {wanted:?}", file.path))?;
-        let rows = array.items.len();
-        if file.field == SOURCE {
-            first_rows = rows;
-        }
-        Ok((array, rows))
-    })?;
-    let labels = chained(labels, &format!("array {wanted:?}"))?;
-    let rows = first_rows;
+    let (labels, rows) = labels_of_files(&wanted, &mut given)?;
     let place = Place { field: LABEL, path, column: &wanted };
     let label = read_label(&ArrayColumn::all(&labels.items), place, spec.task);
     let label = label.map_err(|error| given.locate(error))?;
@@ -136,6 +125,18 @@ pub(crate) fn read_archive(spec: &DataSpec) -> Result<Content, DataError> {
         builder.note(of_columns(info, "arrays_left_out", &names, text));
     }
     Ok(Content::Table(builder.finish()))
+}
+
+/// The labels of all files, one after the other, and how many the first file has.
+fn labels_of_files(name: &str, given: &mut Given<'_>) -> Result<(Array, usize), DataError> {
+    let labels = given.read(|file| {
+        let array = read_npz(file.path, name).map_err(|error| of_array(LABEL, error))?;
+        check_labels(&array, LABEL, &format!("{}, array {name:?}", file.path))?;
+        let rows = array.items.len();
+        Ok((array, rows))
+    })?;
+    let rows = labels.first().map_or(0, |array| array.items.len());
+    Ok((chained(labels, &format!("array {name:?}"))?, rows))
 }
 
 /// The array of that name in all files of the data, one after the other.

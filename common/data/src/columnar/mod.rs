@@ -64,27 +64,8 @@ pub(crate) fn read(spec: &DataSpec, format: Format) -> Result<Table, DataError> 
         .collect();
     used.push(label_index);
     used.sort_unstable();
-    let mut file = Some(file);
     let mut given = Given::of(spec, format)?;
-    let parts = given.read(|other| {
-        let file = match file.take() {
-            Some(file) => file,
-            None => {
-                let file = File::open(other.path, format)?;
-                let columns = (typed(&file.schema()), typed(&schema));
-                other.check_columns(&columns.0, &columns.1, &spec.source)?;
-                file
-            }
-        };
-        let batches = file.read(&used)?;
-        let rows = batches.iter().map(RecordBatch::num_rows).sum();
-        Ok((batches, rows))
-    })?;
-    let batches = parts.concat();
-    let rows: usize = batches.iter().map(RecordBatch::num_rows).sum();
-    if rows.saturating_mul(used.len()) > MAX_VALUES {
-        return Err(DataError::TooLarge { path: spec.source.clone() });
-    }
+    let batches = read_files(file, format, &used, &mut given)?;
 
     let column = |index: usize| Batches::new(&batches, used.binary_search(&index).unwrap_or(0));
     let place = Place { field: LABEL, path: &spec.source, column: wanted };
@@ -105,6 +86,36 @@ pub(crate) fn read(spec: &DataSpec, format: Format) -> Result<Table, DataError> 
     }
     note_types(&mut builder, &left_out);
     Ok(builder.finish())
+}
+
+/// Reads columns of `first`, which is open, and then of the files with given splits.
+fn read_files(
+    first: File,
+    format: Format,
+    used: &[usize],
+    given: &mut Given<'_>,
+) -> Result<Vec<RecordBatch>, DataError> {
+    let (columns, path) = (typed(&first.schema()), first.path().to_owned());
+    let mut first = Some(first);
+    let parts = given.read(|other| {
+        let file = match first.take() {
+            Some(file) => file,
+            None => {
+                let file = File::open(other.path, format)?;
+                other.check_columns(&typed(&file.schema()), &columns, &path)?;
+                file
+            }
+        };
+        let batches = file.read(used)?;
+        let rows = batches.iter().map(RecordBatch::num_rows).sum();
+        Ok((batches, rows))
+    })?;
+    let batches = parts.concat();
+    let rows: usize = batches.iter().map(RecordBatch::num_rows).sum();
+    if rows.saturating_mul(used.len()) > MAX_VALUES {
+        return Err(DataError::TooLarge { path });
+    }
+    Ok(batches)
 }
 
 /// The names of the columns.
