@@ -92,6 +92,7 @@
 //! | [`Predictor`] | predictions of a trained model for new rows |
 //! | `keep`, `softmax` | models and predictions |
 //! | `optimizer`, `schedule` | the update rules and the learning rate |
+//! | `order`, `stage` | the order of the rows in an epoch, and rows that are in a file |
 //! | `network` | the layers over flat buffers of parameters; forward, loss, backward |
 //! | `best` | the weights of the best epoch so far |
 //! | `average` | the moving averages of the parameters, which are evaluated instead of them |
@@ -104,7 +105,8 @@
 //! | `kernels` | vectors, matrix layout and register tiles for AVX-512, AVX2 and NEON |
 //!
 //! `memory` computes the memory of a training beforehand ([`trial_bytes`]), and `check` refuses
-//! specs and data that cannot be trained. All memory is allocated when a trainer is made.
+//! specs and data that cannot be trained. All memory is allocated when a trainer is made, except for
+//! rows that are in a file.
 mod activation;
 mod average;
 mod batch_norm;

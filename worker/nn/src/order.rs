@@ -32,6 +32,7 @@ pub(crate) fn shuffle(order: &mut [u32], window_rows: Option<usize>, draws: &mut
 
 #[cfg(test)]
 mod tests {
+    use caviar_common::numbers::index;
     use caviar_common::seed::{Purpose, Seed};
 
     use super::*;
@@ -50,7 +51,7 @@ mod tests {
             let mut sorted = shuffled.clone();
             sorted.sort_unstable();
             assert!(sorted.iter().copied().eq((0..).take(rows)), "{shuffled:?}");
-            let of_rows: Vec<usize> = shuffled.iter().map(|&row| row as usize / window).collect();
+            let of_rows: Vec<usize> = shuffled.iter().map(|&row| index(row) / window).collect();
             let visits = of_rows.chunk_by(|a, b| a == b).count();
             assert_eq!(visits, rows.div_ceil(window), "{shuffled:?}");
         }

@@ -2,12 +2,10 @@
 
 #![expect(
     clippy::unwrap_used,
-    clippy::indexing_slicing,
     clippy::as_conversions,
     reason = "a test that cannot continue should panic"
 )]
 
-#[allow(dead_code, reason = "each file of tests uses a part")]
 mod support;
 
 use std::sync::Arc;
