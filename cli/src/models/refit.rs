@@ -64,7 +64,7 @@ pub(crate) async fn refit(args: &RefitArguments) -> anyhow::Result<()> {
         Ok((sweep, selected, planned, dataset))
     })
     .await?;
-    let data = Arc::new(whole(&dataset, &sweep.spec.data)?);
+    let data = Arc::new(whole(&dataset, &sweep.spec.data, sweep.spec.seed)?);
     let rows = text::count(u64::try_from(data.train.targets.len())?, "row");
     let networks = text::count(u64::try_from(planned.len())?, "network");
     talk(&format!("training {networks} on all {rows}"));

@@ -9,7 +9,7 @@ use caviar_common::seed::{Purpose, Seed};
 use crate::cells::Cells;
 use crate::dataset::Dataset;
 use crate::error::{DataError, TEST, VALIDATION};
-use crate::examples::{Targets, pick};
+use crate::examples::Targets;
 use crate::folds::deal;
 use crate::table::{GIVEN_POOL, GIVEN_TEST, GIVEN_VALIDATION};
 
@@ -96,7 +96,7 @@ impl Rows {
         } else if let Some(groups) = &dataset.roles().group {
             by_group(groups, &pool, shares, sweep_seed)?
         } else {
-            by_class(dataset, &pool, shares, sweep_seed)?
+            by_class(dataset, pool, shares, sweep_seed)?
         };
         parts.validation.extend(of_file(GIVEN_VALIDATION));
         parts.test.extend(of_file(GIVEN_TEST));
@@ -216,14 +216,17 @@ pub(crate) fn groups_of(groups: &Cells, pool: &[usize]) -> Vec<Vec<usize>> {
 /// test, then to training.
 fn by_class(
     dataset: &Dataset,
-    pool: &[usize],
+    pool: Vec<usize>,
     shares: Shares,
     sweep_seed: u64,
 ) -> Result<Rows, DataError> {
-    let all = class_of_rows(dataset.targets());
-    let classes: Vec<usize> = pick(&all, pool);
+    let class_of = |row: usize| match dataset.targets() {
+        Targets::Classes(classes) => classes.get(row).map(|&class| index(class)),
+        // For regression all rows are in one class.
+        Targets::Values(_) => Some(0),
+    };
     let mut sizes = vec![0; dataset.classes().len().max(1)];
-    for &class in &classes {
+    for class in pool.iter().filter_map(|&row| class_of(row)) {
         if let Some(size) = sizes.get_mut(class) {
             *size += 1;
         }
@@ -241,10 +244,11 @@ fn by_class(
     let mut validation = take(shares.validation, VALIDATION)?;
     let mut test = take(shares.test, TEST)?;
 
-    let mut rows: Vec<(usize, usize)> = pool.iter().copied().zip(classes).collect();
+    let mut rows = pool;
     Seed::derive(sweep_seed, 0, Purpose::Split).stream(0).shuffle(&mut rows);
     let mut parts = Rows::default();
-    for (row, class) in rows {
+    for row in rows {
+        let class = class_of(row).unwrap_or_default();
         if take_place(&mut validation, class) {
             parts.validation.push(row);
         } else if take_place(&mut test, class) {
@@ -254,14 +258,6 @@ fn by_class(
         }
     }
     Ok(parts)
-}
-
-/// The class of each row. For regression all rows are in one class.
-pub(crate) fn class_of_rows(targets: &Targets<f64>) -> Vec<usize> {
-    match targets {
-        Targets::Classes(classes) => classes.iter().map(|&class| index(class)).collect(),
-        Targets::Values(values) => vec![0; values.len()],
-    }
 }
 
 /// How many rows of each class go into a split with this share of all rows, by the method of

@@ -28,7 +28,7 @@ use crate::cells::Cells;
 use crate::error::DataError;
 use crate::forms::date_parts;
 use crate::inputs::Inputs;
-use crate::limits::{MAX_FEATURES, MAX_ONE_HOT, MAX_VALUES};
+use crate::limits::{MAX_FEATURES, MAX_INPUTS, MAX_ONE_HOT};
 use crate::pixels::Pixels;
 use crate::standard::Standard;
 use crate::table::{Column, Roles};
@@ -136,7 +136,7 @@ impl Encoder {
             Inputs::Pixels(pixels) => Self::Pixels(standards_of(pixels, train)),
         };
         let (width, rows) = (encoder.width(), inputs.rows());
-        if width > MAX_FEATURES || width.checked_mul(rows).is_none_or(|all| all > MAX_VALUES) {
+        if width > MAX_FEATURES || width.checked_mul(rows).is_none_or(|all| all > MAX_INPUTS) {
             return Err(DataError::ManyInputs { inputs: width, rows });
         }
         Ok(encoder)

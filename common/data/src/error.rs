@@ -8,7 +8,7 @@ use caviar_common::text::shortened;
 
 use crate::fault::{BadCell, plural};
 use crate::file_error::FileError;
-use crate::limits::{MAX_FEATURES, MAX_RECORD_BYTES, MAX_VALUES, MIN_ROWS};
+use crate::limits::{MAX_FEATURES, MAX_INPUTS, MAX_RECORD_BYTES, MAX_VALUES, MIN_ROWS};
 use crate::schema_error::SchemaError;
 
 pub(crate) use crate::fields::{
@@ -79,7 +79,7 @@ pub enum DataError {
         /// The path of the empty file.
         path: String,
     },
-    /// More values than the limit for data in memory.
+    /// More values than the limit.
     #[error(
         "{path}: too large: expected at most {MAX_FEATURES} features and {MAX_VALUES} numbers \
          (rows times features)"
@@ -119,7 +119,7 @@ pub enum DataError {
     /// The columns become more inputs than the limit.
     #[error(
         "the columns become {inputs} inputs for {rows} rows: expected at most {MAX_FEATURES} \
-         inputs and {MAX_VALUES} numbers (rows times inputs); ignore some columns"
+         inputs and {MAX_INPUTS} numbers (rows times inputs); ignore some columns"
     )]
     ManyInputs {
         /// The inputs of the network.
@@ -415,6 +415,17 @@ pub enum DataError {
         /// The groups that they are in; `None` if rows are dealt one by one.
         groups: Option<usize>,
     },
+    /// A cross-validation of inputs that are too large for it.
+    #[error(
+        "the inputs take {bytes} bytes, and folds are for at most {most}: remove folds, because a \
+         validation split of so many rows tells trials apart"
+    )]
+    LargeFolds {
+        /// The bytes of all inputs.
+        bytes: usize,
+        /// The most bytes.
+        most: usize,
+    },
     /// A column for `time` that has neither numbers nor dates.
     #[error("{path}: column {column:?} has neither dates nor numbers: expected an order in time")]
     UnorderedTime {
@@ -517,7 +528,16 @@ pub enum DataError {
 impl DataError {
     /// The same error for a file that another field of the sweep file names.
     pub(crate) fn of_field(mut self, other: &'static str) -> Self {
-        if let Self::Open { field, .. } | Self::Read { field, .. } = &mut self {
+        if let Self::Open { field, .. } | Self::Read { field, .. } | Self::Empty { field, .. } =
+            &mut self
+        {
+            *field = other;
+        }
+        if let Self::File(error) = &mut self
+            && let FileError::Content { field, .. } | FileError::Value { field, .. } =
+                error.as_mut()
+            && *field == SOURCE
+        {
             *field = other;
         }
         self
@@ -530,11 +550,16 @@ impl DataError {
             && source.kind() == io::ErrorKind::NotFound
         {
             ErrorClass::NotFound
-        } else if matches!(self, Self::Open { .. } | Self::Read { .. }) {
+        } else if matches!(self, Self::Open { .. } | Self::Read { .. }) || self.is_of_scratch() {
             ErrorClass::Unavailable
         } else {
             ErrorClass::Invalid
         }
+    }
+
+    /// Whether a temporary file failed, which is not the fault of the data.
+    fn is_of_scratch(&self) -> bool {
+        matches!(self, Self::File(error) if matches!(**error, FileError::Scratch { .. }))
     }
 
     /// The field of the sweep file to change: `data.source`, `data.label`, `data.labels`,
@@ -558,7 +583,7 @@ impl DataError {
             Self::LabelsNotGiven { .. } | Self::CountMismatch { .. } => LABELS,
             Self::SharesTooLarge { .. } | Self::SmallTraining { .. } => VALIDATION,
             Self::NoTime { .. } | Self::UnorderedTime { .. } => TIME,
-            Self::ManyFolds { .. } => FOLDS,
+            Self::ManyFolds { .. } | Self::LargeFolds { .. } => FOLDS,
             Self::Weight { .. } => WEIGHT,
             Self::UnknownClass { .. } => CLASS_WEIGHTS,
             Self::OneTime { field, .. }

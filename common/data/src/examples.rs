@@ -1,12 +1,12 @@
 //! The input of the trainer: examples that are split and standardised.
 
-use ndarray::Array2;
+use crate::features::Features;
 
 /// The examples of one split.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Examples {
-    /// The standardised inputs, `[rows, features]`, row-major.
-    pub features: Array2<f32>,
+    /// The standardised inputs, `[rows, features]`.
+    pub features: Features,
     /// One target per row.
     pub targets: Targets,
     /// How much each row counts; `None` if every row counts once.

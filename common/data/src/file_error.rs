@@ -1,5 +1,7 @@
 //! What can be wrong with a file that stores numbers and texts with their types.
 
+use std::io;
+
 use crate::fault::{Fault, plural};
 use crate::fields::{LABEL, LABELS, SOURCE, TIME};
 
@@ -131,6 +133,17 @@ pub enum FileError {
         /// The file.
         path: String,
     },
+    /// Data that is too large for memory cannot be kept in a temporary file.
+    #[error(
+        "a temporary file in {folder}: {source}; data that is too large for memory needs one: set \
+         the environment variable TMPDIR to a folder on a disk with more space"
+    )]
+    Scratch {
+        /// The folder of temporary files.
+        folder: String,
+        /// The error of the operating system.
+        source: io::Error,
+    },
     /// This build does not have the reader of the format.
     #[error(
         "{path}: this build of caviar does not read {format} files: install it with cargo install \
@@ -159,6 +172,7 @@ impl FileError {
             Self::NameTwice { .. }
             | Self::Images { .. }
             | Self::TwoFiles { .. }
+            | Self::Scratch { .. }
             | Self::NotBuilt { .. } => SOURCE,
         }
     }

@@ -7,9 +7,9 @@ use caviar_common::seed::{Purpose, Seed};
 
 use crate::cells::Cells;
 use crate::dataset::Dataset;
-use crate::draw::{class_of_rows, groups_of};
+use crate::draw::groups_of;
 use crate::error::DataError;
-use crate::examples::pick;
+use crate::examples::Targets;
 
 /// Deals the rows of `pool` to `folds` folds by the sweep's seed. The rows of a fold are ascending.
 ///
@@ -25,16 +25,19 @@ pub(crate) fn deal(
     folds: u32,
     sweep_seed: u64,
 ) -> Result<Vec<Vec<usize>>, DataError> {
-    // The splits are drawn from stream 0.
-    let mut draws = Seed::derive(sweep_seed, 0, Purpose::Split).stream(1);
+    // The splits are drawn from stream 0, and rows of a file are shuffled with stream 1.
+    let mut draws = Seed::derive(sweep_seed, 0, Purpose::Split).stream(2);
     let mut dealt = vec![Vec::new(); index(folds)];
     let groups = dataset.roles().group.as_ref();
     let group_count = match groups {
         Some(groups) => Some(deal_groups(groups, pool, &mut dealt, |it| draws.shuffle(it))),
         None => {
-            let classes = pick(&class_of_rows(dataset.targets()), pool);
-            let mut rows: Vec<(usize, usize)> =
-                classes.into_iter().zip(pool.iter().copied()).collect();
+            let class = |row: usize| match dataset.targets() {
+                Targets::Classes(classes) => classes.get(row).copied().unwrap_or_default(),
+                // For regression all rows are in one class.
+                Targets::Values(_) => 0,
+            };
+            let mut rows: Vec<(u32, usize)> = pool.iter().map(|&row| (class(row), row)).collect();
             draws.shuffle(&mut rows);
             // Stable: the rows of a class stay in random order.
             rows.sort_by_key(|(class, _)| *class);

@@ -13,6 +13,7 @@ use crate::examples::Targets;
 use crate::file_error::FileError;
 use crate::forms::format_date;
 use crate::load::{column_names, read};
+use crate::memory::MemoryBudget;
 use crate::table::{Column, Why};
 
 /// Most frequent texts of a category, and most classes, that are listed.
@@ -95,7 +96,7 @@ pub fn header(spec: &DataSpec) -> Result<Header, DataError> {
 /// # Errors
 /// Those of [`load`](crate::load()), and files of images, which have no columns.
 pub fn inspect(spec: &DataSpec) -> Result<Inspection, DataError> {
-    let (content, label_field) = read(spec)?;
+    let (content, label_field) = read(spec, MemoryBudget::DEFAULT)?;
     let Content::Table(table) = content else {
         return Err(FileError::Images { path: spec.source.clone() }.into());
     };

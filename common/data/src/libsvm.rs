@@ -166,6 +166,38 @@ pub(crate) fn read(input: impl BufRead, path: &str) -> Result<Sparse, LibsvmErro
 }
 
 impl Sparse {
+    /// The rows of several files, one file after the other. If one of them numbers its columns from
+    /// 0, all do.
+    pub(crate) fn chain(files: Vec<Self>) -> Self {
+        let is_zero_based = files.iter().any(|file| file.is_zero_based);
+        let mut files = files.into_iter().map(|mut file| {
+            if is_zero_based && !file.is_zero_based {
+                file.indices.iter_mut().for_each(|index| *index += 1);
+                file.width += 1;
+                file.is_zero_based = true;
+            }
+            file
+        });
+        let empty = || Self {
+            labels: Vec::new(),
+            rows: Vec::new(),
+            indices: Vec::new(),
+            values: Vec::new(),
+            width: 1,
+            is_zero_based,
+        };
+        let mut all = files.next().unwrap_or_else(empty);
+        for file in files {
+            let start = all.indices.len();
+            all.labels.extend(file.labels);
+            all.rows.extend(file.rows.into_iter().map(|row| row.start + start..row.end + start));
+            all.indices.extend(file.indices);
+            all.values.extend(file.values);
+            all.width = all.width.max(file.width);
+        }
+        all
+    }
+
     /// The same values, sorted by column. Takes time in proportion to the values and the columns.
     pub(crate) fn into_columns(self) -> Columns {
         let mut ends = vec![0; self.width + 1];

@@ -1,7 +1,9 @@
 //! The limits of every data set.
 
-/// Most numbers (rows times features) in memory: 2 GiB of f32.
+/// Most numbers (rows times columns) of a table.
 pub const MAX_VALUES: usize = 1 << 29;
+/// Most inputs (rows times features): 8 GiB of f32, most of them in temporary files.
+pub const MAX_INPUTS: usize = 1 << 31;
 /// Most features of a row.
 pub const MAX_FEATURES: usize = 1 << 20;
 /// Largest size of a number in a table, so that no sum of squares overflows.

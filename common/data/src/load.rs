@@ -18,6 +18,7 @@ use crate::error::{
 use crate::file_error::FileError;
 use crate::format::Format;
 use crate::idx;
+use crate::memory::MemoryBudget;
 use crate::sparse;
 use crate::split::split;
 use crate::splits::Splits;
@@ -35,25 +36,37 @@ const DIGITS_LABEL: &str = "digit";
 /// # Errors
 /// What is wrong with the source, its files or their content; see [`DataError`].
 pub fn load(spec: &DataSpec) -> Result<Dataset, DataError> {
+    load_within(spec, MemoryBudget::DEFAULT)
+}
+
+/// Does what [`load`] does, with another limit for the part of a table that is in memory. The
+/// result is the same.
+///
+/// # Errors
+/// Those of [`load`].
+pub fn load_within(spec: &DataSpec, memory: MemoryBudget) -> Result<Dataset, DataError> {
     let path = spec.source.as_str();
     match path.strip_prefix("builtin:") {
         Some("digits") => digits(spec),
         Some(name) => Err(DataError::UnknownBuiltin { name: name.to_owned() }),
         None => {
-            let (content, label_field) = read(spec)?;
+            let (content, label_field) = read(spec, memory)?;
             content.into_dataset(spec, label_field)
         }
     }
 }
 
 /// Reads a file. Also returns the field of the sweep file that names its labels.
-pub(crate) fn read(spec: &DataSpec) -> Result<(Content, &'static str), DataError> {
+pub(crate) fn read(
+    spec: &DataSpec,
+    memory: MemoryBudget,
+) -> Result<(Content, &'static str), DataError> {
     let format = format(spec)?;
     refuse(spec, format)?;
     Ok(match format {
         Format::Text => {
             let source = TextSource::detect(&spec.source)?;
-            let table = delimited::read(&source, spec, spec.label.as_deref())?;
+            let table = delimited::read(&source, spec, spec.label.as_deref(), memory)?;
             (Content::Table(table), LABEL)
         }
         Format::Sparse => (Content::Table(sparse::read(spec)?), SOURCE),
@@ -133,7 +146,7 @@ fn digits(spec: &DataSpec) -> Result<Dataset, DataError> {
     forbid(&spec.labels, LABELS, "builtin:digits includes its labels: remove labels")?;
     let source = digits_source(&spec.source)?;
     // Its constant pixels at the border are no news to anybody, nor that it is a gzip file.
-    let table = delimited::read(&source, spec, Some(DIGITS_LABEL))?;
+    let table = delimited::read(&source, spec, Some(DIGITS_LABEL), MemoryBudget::DEFAULT)?;
     Ok(Dataset::from_table(table, spec, SOURCE)?.without_notes())
 }
 
@@ -175,18 +188,21 @@ fn refuse(spec: &DataSpec, format: Format) -> Result<(), DataError> {
         Format::Text => Ok(()),
         Format::Idx => {
             refuse_text_fields(spec)?;
+            refuse_given_files(spec)?;
             arrays::refuse_columns(spec)
         }
-        Format::Npy | Format::Npz | Format::Sparse | Format::Parquet | Format::Arrow => {
-            refuse_text_fields(spec)
+        Format::Npy => {
+            refuse_text_fields(spec)?;
+            refuse_given_files(spec)
         }
+        Format::Npz | Format::Sparse | Format::Parquet | Format::Arrow => refuse_text_fields(spec),
     }
 }
 
 /// Refuses the fields that only text files have.
 fn refuse_text_fields(spec: &DataSpec) -> Result<(), DataError> {
     let refused = |field, remedy| Err(DataError::Superfluous { field, remedy });
-    let (table, split) = (&spec.table, &spec.split);
+    let table = &spec.table;
     if table.delimiter.is_some() {
         return refused(DELIMITER, "delimiter is for text tables such as CSV: remove it");
     }
@@ -198,17 +214,23 @@ fn refuse_text_fields(spec: &DataSpec) -> Result<(), DataError> {
                       its own, so remove it";
         return refused(MISSING, remedy);
     }
-    if split.validation_source.is_some() {
-        let remedy = "validation_source is for text tables such as CSV: save the tables as CSV, or \
-                      remove it and set validation";
-        return refused(VALIDATION_SOURCE, remedy);
-    }
-    if split.test_source.is_some() {
-        let remedy = "test_source is for text tables such as CSV: save the tables as CSV, or \
-                      remove it and set test";
-        return refused(TEST_SOURCE, remedy);
-    }
     Ok(())
+}
+
+/// Refuses files with given splits for a format whose labels are in files of their own.
+fn refuse_given_files(spec: &DataSpec) -> Result<(), DataError> {
+    forbid(
+        &spec.split.validation_source,
+        VALIDATION_SOURCE,
+        "validation_source is for files that include their labels: save the arrays as NPZ files, \
+         or remove it and set validation",
+    )?;
+    forbid(
+        &spec.split.test_source,
+        TEST_SOURCE,
+        "test_source is for files that include their labels: save the arrays as NPZ files, or \
+         remove it and set test",
+    )
 }
 
 /// Refuses a field that does not apply to this source, because its author expects an effect.

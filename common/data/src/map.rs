@@ -12,8 +12,10 @@
 //!
 //! A network file system can take the pages of a file away that another host unlinks. A block is
 //! mapped only while it is checked and split, which takes a moment, and the caches remove the files
-//! that were used least recently. The splits, on which the trials train, are in memory of their
-//! own.
+//! that were used least recently. The splits, on which the trials train, are in memory or in
+//! temporary files of their own.
+//!
+//! Temporary files are mapped too, after they were written. They have no name and no other handle.
 
 use std::fs::{self, File, Metadata};
 use std::io::{self, Read};
@@ -54,11 +56,24 @@ impl Bytes {
         Ok(Self::from(bytes))
     }
 
-    #[allow(unsafe_code, reason = "the file of a blob is never written to; see the module")]
+    /// The bytes of a temporary file, which has no name and is open nowhere else.
+    ///
+    /// # Errors
+    /// The system cannot map it.
+    pub(crate) fn of_nameless(file: File) -> io::Result<Self> {
+        // An empty file cannot be mapped.
+        if file.metadata()?.len() == 0 {
+            return Ok(Self::from(Vec::new()));
+        }
+        Self::map(&file)
+    }
+
+    #[allow(unsafe_code, reason = "the file is never written to; see the module")]
     fn map(file: &File) -> io::Result<Self> {
-        // SAFETY: this is the file of a blob, and `of_blob` has checked that no other user can
-        // write to it or replace it. The programs of this user do not write to it or truncate it
-        // after it has its name, as the module explains.
+        // SAFETY: either this is the file of a blob, and `of_blob` has checked that no other user
+        // can write to it or replace it. The programs of this user do not write to it or truncate
+        // it after it has its name, as the module explains. Or it is a file without a name, whose
+        // only handle is dropped next, so that nobody can write to it.
         let map = unsafe { Mmap::map(file)? };
         Ok(Self(Inner::Mapped(Arc::new(map))))
     }

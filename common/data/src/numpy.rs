@@ -62,7 +62,63 @@ pub(crate) enum Items {
     Text(Vec<String>),
 }
 
+impl Array {
+    /// Adds the rows of an array of the same type, whose rows have the same shape. Otherwise
+    /// returns what the rows of `other` and of this array are, such as `float64 [2, 3]`.
+    pub(crate) fn append(&mut self, other: Self) -> Result<(), [String; 2]> {
+        let rows = other.shape.first().copied().unwrap_or_default();
+        let described = |array: &Self| {
+            format!("{} {:?}", array.items.name(), array.shape.get(1..).unwrap_or_default())
+        };
+        let (found, expected) = (described(&other), described(self));
+        let is_appended = found == expected && self.items.append(other.items);
+        match self.shape.first_mut().filter(|_| is_appended) {
+            Some(all) => {
+                *all += rows;
+                Ok(())
+            }
+            None => Err([found, expected]),
+        }
+    }
+}
+
 impl Items {
+    const fn name(&self) -> &'static str {
+        match self {
+            Self::U8(_) => "uint8",
+            Self::Bool(_) => "bool",
+            Self::Int(_) => "int",
+            Self::UInt(_) => "uint64",
+            Self::F32(_) => "float32",
+            Self::F64(_) => "float64",
+            Self::Text(_) => "text",
+        }
+    }
+
+    /// Adds items of the same type; false if they are of another type.
+    fn append(&mut self, other: Self) -> bool {
+        match (self, other) {
+            (Self::U8(items), Self::U8(more)) => items.extend(more),
+            (Self::Bool(items), Self::Bool(more)) => items.extend(more),
+            (Self::Int(items), Self::Int(more)) => items.extend(more),
+            (Self::UInt(items), Self::UInt(more)) => items.extend(more),
+            (Self::F32(items), Self::F32(more)) => items.extend(more),
+            (Self::F64(items), Self::F64(more)) => items.extend(more),
+            (Self::Text(items), Self::Text(more)) => items.extend(more),
+            (
+                Self::U8(_)
+                | Self::Bool(_)
+                | Self::Int(_)
+                | Self::UInt(_)
+                | Self::F32(_)
+                | Self::F64(_)
+                | Self::Text(_),
+                _,
+            ) => return false,
+        }
+        true
+    }
+
     pub(crate) fn len(&self) -> usize {
         match self {
             Self::U8(items) => items.len(),

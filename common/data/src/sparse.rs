@@ -6,7 +6,10 @@ use caviar_common::data::DataSpec;
 
 use crate::error::{DataError, LABEL, SOURCE};
 use crate::file_error::FileError;
+use crate::format::Format;
+use crate::given::Given;
 use crate::libsvm::{self, Columns, LibsvmError, Sparse};
+use crate::limits::MAX_VALUES;
 use crate::stored::{Builder, Kind, Place, Stored, is_left_out, read_label};
 use crate::table::{Table, info};
 use crate::text::TextSource;
@@ -17,15 +20,28 @@ pub(crate) const LABEL_NAME: &str = "label";
 /// Reads a file whose lines have a label and the values that are not zero.
 pub(crate) fn read(spec: &DataSpec) -> Result<Table, DataError> {
     let path = spec.source.as_str();
-    let source = TextSource::detect(path)?;
-    let mut sparse = rows(&source, path)?;
+    let mut remarks = Vec::new();
+    let mut given = Given::of(spec, Format::Sparse)?;
+    let files = given.read(|file| {
+        let source = TextSource::detect(file.path)?;
+        if file.field == SOURCE {
+            remarks = source.remarks();
+        }
+        let sparse = rows(&source, file.path)?;
+        let rows = sparse.labels.len();
+        Ok((sparse, rows))
+    })?;
+    let mut sparse = Sparse::chain(files);
+    if sparse.rows.len().saturating_mul(sparse.width) > MAX_VALUES {
+        return Err(DataError::TooLarge { path: path.to_owned() });
+    }
     let names = names(&sparse);
     let labels = Texts(std::mem::take(&mut sparse.labels));
     let place = Place { field: LABEL, path, column: LABEL_NAME };
-    let label = read_label(&labels, place, spec.task)?;
+    let label = read_label(&labels, place, spec.task).map_err(|error| given.locate(error))?;
     drop(labels);
-    let mut builder = Builder::new(spec, names.clone(), &[], label)?;
-    for remark in source.remarks() {
+    let mut builder = Builder::new(spec, names.clone(), &[], label, given)?;
+    for remark in remarks {
         builder.note(info("file", &[], format!("the file is {remark}")));
     }
     if sparse.is_zero_based {

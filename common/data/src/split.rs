@@ -3,16 +3,21 @@
 use std::sync::Arc;
 
 use caviar_common::data::DataSpec;
+use caviar_common::numbers::index;
+use caviar_common::seed::{Purpose, Seed};
 
 use crate::dataset::Dataset;
 use crate::draw::Rows;
 use crate::encode::Encoder;
 use crate::error::DataError;
 use crate::examples::{Examples, RowWeight, Targets, pick};
+use crate::features::{Features, INPUT_BYTES};
 use crate::inputs::Inputs;
+use crate::memory::MemoryBudget;
 use crate::schema::{InputColumn, Label, Schema};
 use crate::splits::{Fold, Splits};
 use crate::standard::Standard;
+use crate::stream::Stream;
 use crate::table::Column;
 use crate::weights::Weights;
 
@@ -35,40 +40,101 @@ use crate::weights::Weights;
 /// A share out of range, a split without a row or in which no row counts, a training split of fewer
 /// than 2 rows, a weight of an unknown class, or more inputs than the limit.
 pub fn split(dataset: &Dataset, spec: &DataSpec, sweep_seed: u64) -> Result<Splits, DataError> {
-    encoded(dataset, spec, &Rows::draw(dataset, spec, sweep_seed)?)
+    split_within(dataset, spec, sweep_seed, MemoryBudget::DEFAULT)
 }
 
-/// All rows of `dataset` as the training split, encoded with what they tell. There is no other split.
+/// Does what [`split`] does, with another limit for what is in memory.
+///
+/// Inputs of more than `memory.inputs_bytes` are written to temporary files, and the rows of the
+/// training split are in random order there. The order depends on the seed and the number of rows
+/// only.
 ///
 /// # Errors
-/// More inputs than the limit.
-pub fn whole(dataset: &Dataset, spec: &DataSpec) -> Result<Splits, DataError> {
-    let train = (0..dataset.targets().len()).collect();
-    encoded(dataset, spec, &Rows { train, ..Rows::default() })
+/// Those of [`split`], a cross-validation of inputs that are in files, and a temporary file that
+/// cannot be written.
+pub fn split_within(
+    dataset: &Dataset,
+    spec: &DataSpec,
+    sweep_seed: u64,
+    memory: MemoryBudget,
+) -> Result<Splits, DataError> {
+    encoded(dataset, spec, &Rows::draw(dataset, spec, sweep_seed)?, (sweep_seed, memory))
 }
 
-fn encoded(dataset: &Dataset, spec: &DataSpec, rows: &Rows) -> Result<Splits, DataError> {
+/// All rows of `dataset` as the training split, encoded with what they tell. There is no other
+/// split. The rows are in the order of [`split`].
+///
+/// # Errors
+/// More inputs than the limit, or a temporary file that cannot be written.
+pub fn whole(dataset: &Dataset, spec: &DataSpec, sweep_seed: u64) -> Result<Splits, DataError> {
+    let train = (0..dataset.targets().len()).collect();
+    let rows = Rows { train, ..Rows::default() };
+    encoded(dataset, spec, &rows, (sweep_seed, MemoryBudget::DEFAULT))
+}
+
+fn encoded(
+    dataset: &Dataset,
+    spec: &DataSpec,
+    rows: &Rows,
+    (sweep_seed, memory): (u64, MemoryBudget),
+) -> Result<Splits, DataError> {
     let encoder = Encoder::fit(dataset.inputs(), dataset.roles(), &rows.train)?;
     let outputs = Outputs::fit(dataset.targets(), &rows.train);
     let weights = Weights::new(dataset, spec, rows)?;
-    let examples = |rows: &[usize], weights: Option<Vec<RowWeight>>| Examples {
-        features: encoder.encode(dataset.inputs(), rows),
+    let of = |features: Features, rows: &[usize], weights: Option<Vec<RowWeight>>| Examples {
+        features,
         targets: outputs.of(dataset.targets(), rows),
         weights,
     };
-    let judged = |rows: &[usize]| examples(rows, weights.of_others(rows));
-    let folds = rows
-        .folds
-        .iter()
-        .map(|fold| Fold { train: others(&rows.train, fold), validation: judged(fold) });
-    Ok(Splits {
-        train: examples(&rows.train, weights.of_training(&rows.train)),
-        validation: judged(&rows.validation),
-        folds: folds.collect(),
-        test: (!rows.test.is_empty()).then(|| judged(&rows.test)),
-        outputs: dataset.outputs(),
-        schema: Some(Arc::new(schema(dataset, encoder, outputs.0, &spec.table.missing))),
-    })
+    let judged = |features: Features, rows: &[usize]| of(features, rows, weights.of_others(rows));
+    let inputs = dataset.inputs();
+    let bytes = encoder.width().saturating_mul(inputs.rows()).saturating_mul(INPUT_BYTES);
+    let (train, validation, test, mut folds) = (&rows.train, &rows.validation, &rows.test, vec![]);
+    let (train, validation, test) = if bytes <= memory.inputs_bytes {
+        let in_memory = |rows: &[usize]| Features::from(encoder.encode(inputs, rows));
+        folds.extend(rows.folds.iter().map(|fold| Fold {
+            train: others(train, fold),
+            validation: judged(in_memory(fold), fold),
+        }));
+        (
+            of(in_memory(train), train, weights.of_training(train)),
+            judged(in_memory(validation), validation),
+            (!test.is_empty()).then(|| judged(in_memory(test), test)),
+        )
+    } else {
+        if !rows.folds.is_empty() {
+            return Err(DataError::LargeFolds { bytes, most: memory.inputs_bytes });
+        }
+        let stream = Stream { encoder: &encoder, inputs, window_bytes: memory.window_bytes };
+        let in_file = |rows: &[usize]| -> Result<Examples, DataError> {
+            Ok(judged(Features::File(stream.in_order(rows)?), rows))
+        };
+        let (order, places) = shuffled(train, sweep_seed);
+        let features = Features::File(stream.shuffled(train, &places)?);
+        (
+            of(features, &order, weights.of_training(&order)),
+            in_file(validation)?,
+            (!test.is_empty()).then(|| in_file(test)).transpose()?,
+        )
+    };
+    let schema = schema(dataset, encoder, outputs.0, &spec.table.missing);
+    let schema = Some(Arc::new(schema));
+    Ok(Splits { train, validation, folds, test, outputs: dataset.outputs(), schema })
+}
+
+/// The rows in random order, and the place of each of `rows` in it.
+fn shuffled(rows: &[usize], sweep_seed: u64) -> (Vec<usize>, Vec<u32>) {
+    let mut from: Vec<u32> = (0..).take(rows.len()).collect();
+    // Stream 0 draws the splits.
+    Seed::derive(sweep_seed, 0, Purpose::Split).stream(1).shuffle(&mut from);
+    let mut places = vec![0; rows.len()];
+    for (place, &row) in (0..).zip(&from) {
+        if let Some(slot) = places.get_mut(index(row)) {
+            *slot = place;
+        }
+    }
+    let order = from.iter().filter_map(|&row| rows.get(index(row)).copied()).collect();
+    (order, places)
 }
 
 /// The places in `pool` of the rows that are not in `fold`. Both are ascending.

@@ -3,6 +3,7 @@
 use std::collections::hash_map::DefaultHasher;
 use std::collections::{BTreeMap, HashSet};
 use std::hash::Hasher;
+use std::ops::Range;
 
 use caviar_common::data::{
     Baseline, DataNote, DataSpec, DataSummary, NoteLevel, ONE_CLASS, ONE_VALUE,
@@ -37,6 +38,8 @@ const NAMED: usize = 5;
 /// their number.
 const MANY_COPIES: f64 = 0.02;
 const FEWEST_COPIES: usize = 3;
+/// Rows whose hashes are computed together.
+const HASHED_AT_ONCE: usize = 1 << 16;
 
 impl Dataset {
     /// The sizes, the digest, the baseline and the notes that a sweep stores, for this data split
@@ -189,8 +192,11 @@ impl Dataset {
     fn copies(&self, rows: &Rows) -> Option<DataNote> {
         let hashes = self.row_hashes();
         let copies = |train: &[usize], judged: &[usize]| {
-            let known: HashSet<u64> = pick(&hashes, train).into_iter().collect();
-            pick(&hashes, judged).into_iter().filter(|hash| known.contains(hash)).count()
+            // A sorted list is smaller than a set.
+            let mut known = pick(&hashes, train);
+            known.sort_unstable();
+            let hashes = pick(&hashes, judged);
+            hashes.iter().filter(|hash| known.binary_search(hash).is_ok()).count()
         };
         let parts = rows.parts();
         let validation: usize = parts.iter().map(|(train, judged)| copies(train, judged)).sum();
@@ -212,31 +218,44 @@ impl Dataset {
 
     /// A hash of the inputs and the target of each row.
     fn row_hashes(&self) -> Vec<u64> {
-        let mut hashers = vec![DefaultHasher::new(); self.targets().len()];
+        let rows = self.targets().len();
+        let mut hashes = Vec::with_capacity(rows);
+        // The state of a hash is much larger than the hash.
+        for first in (0..rows).step_by(HASHED_AT_ONCE) {
+            self.hash_rows(first..rows.min(first + HASHED_AT_ONCE), &mut hashes);
+        }
+        hashes
+    }
+
+    fn hash_rows(&self, rows: Range<usize>, hashes: &mut Vec<u64>) {
+        let mut hashers = vec![DefaultHasher::new(); rows.len()];
         match self.inputs() {
             Inputs::Columns(columns) => {
                 for column in columns {
-                    for (hasher, value) in hashers.iter_mut().zip(column.cells.iter()) {
+                    for (hasher, row) in hashers.iter_mut().zip(rows.clone()) {
+                        let value = column.cells.get(row);
                         hasher.write_u64(if value.is_nan() { u64::MAX } else { value.to_bits() });
                     }
                 }
             }
             Inputs::Pixels(pixels) => {
-                for (row, hasher) in hashers.iter_mut().enumerate() {
+                for (hasher, row) in hashers.iter_mut().zip(rows.clone()) {
                     hasher.write(pixels.row(row));
                 }
             }
         }
         match self.targets() {
-            Targets::Classes(rows) => {
-                hashers.iter_mut().zip(rows).for_each(|(hasher, class)| hasher.write_u32(*class));
+            Targets::Classes(classes) => {
+                let classes = classes.get(rows).unwrap_or_default();
+                let pairs = hashers.iter_mut().zip(classes);
+                pairs.for_each(|(hasher, class)| hasher.write_u32(*class));
             }
-            Targets::Values(rows) => {
-                let pairs = hashers.iter_mut().zip(rows);
+            Targets::Values(values) => {
+                let pairs = hashers.iter_mut().zip(values.get(rows).unwrap_or_default());
                 pairs.for_each(|(hasher, value)| hasher.write_u64(value.to_bits()));
             }
         }
-        hashers.iter().map(Hasher::finish).collect()
+        hashes.extend(hashers.iter().map(Hasher::finish));
     }
 }
 

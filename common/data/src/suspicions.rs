@@ -4,7 +4,7 @@
 //! predicts the class without being known of new rows. The same holds for identifiers. Everything
 //! else stays, with a warning: a person must decide whether it may be an input.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use caviar_common::data::{ColumnType, DataNote, DataSpec};
 use caviar_common::numbers::{real, to_u64};
@@ -95,9 +95,10 @@ impl Found {
     /// Notes the columns that are equal to an earlier one.
     fn duplicates(&mut self, columns: &[Column]) {
         let mut first_of: BTreeMap<[u8; 32], &Column> = BTreeMap::new();
+        let constant: BTreeSet<&str> = self.constant.iter().map(String::as_str).collect();
         for column in columns {
             let first = first_of.entry(fingerprint(column)).or_insert(column);
-            if first.name != column.name && !self.constant.contains(&column.name) {
+            if first.name != column.name && !constant.contains(column.name.as_str()) {
                 self.equal.push((column.name.clone(), first.name.clone()));
             }
         }

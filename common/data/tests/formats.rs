@@ -11,6 +11,7 @@
 mod support;
 
 use std::io::Write;
+use std::ops::Range;
 
 use caviar_common::data::{DataSpec, SplitSpec, TableSpec};
 use caviar_data::{Dataset, Splits, load, split};
@@ -66,11 +67,36 @@ impl Table {
     /// The table as text.
     fn text(&self, delimiter: &str) -> String {
         let mut text = ["real", "whole", "kind", "flag", "day", "label"].join(delimiter);
-        for row in 0..ROWS {
+        for row in 0..self.label.len() {
             text.push('\n');
             text.push_str(&self.cells(row).join(delimiter));
         }
         text + "\n"
+    }
+
+    /// Some of the rows.
+    fn rows(&self, rows: Range<usize>) -> Self {
+        Self {
+            real: self.real[rows.clone()].to_vec(),
+            whole: self.whole[rows.clone()].to_vec(),
+            kind: self.kind[rows.clone()].to_vec(),
+            flag: self.flag[rows.clone()].to_vec(),
+            day: self.day[rows.clone()].to_vec(),
+            label: self.label[rows].to_vec(),
+        }
+    }
+
+    /// An archive of one array for each column.
+    fn npz(&self) -> Vec<u8> {
+        let list = format!("({},)", self.label.len());
+        npz(&[
+            ("real", Npy::floats(&list, &self.real)),
+            ("whole", Npy::whole(&list, &self.whole)),
+            ("kind", Npy::texts(&list, &self.kind)),
+            ("flag", Npy::bools(&list, &self.flag)),
+            ("day", Npy::texts(&list, &self.days())),
+            ("label", Npy::texts(&list, &self.label)),
+        ])
     }
 
     fn days(&self) -> Vec<&str> {
@@ -133,17 +159,7 @@ fn arrays_of_every_type_are_equal_to_the_text() {
     let all: Vec<String> = (0..ROWS).flat_map(|row| table.cells(row).into_iter().take(5)).collect();
     let all: Vec<&str> = all.iter().map(String::as_str).collect();
     let folder = Folder::with(&[
-        (
-            "table.npz",
-            npz(&[
-                ("real", Npy::floats(&list, &table.real)),
-                ("whole", Npy::whole(&list, &table.whole)),
-                ("kind", Npy::texts(&list, &table.kind)),
-                ("flag", Npy::bools(&list, &table.flag)),
-                ("day", Npy::texts(&list, &table.days())),
-                ("label", Npy::texts(&list, &table.label)),
-            ]),
-        ),
+        ("table.npz", table.npz()),
         ("x.npy", Npy::texts(&format!("({ROWS}, 5)"), &all).file()),
         ("y.npy", Npy::texts(&list, &table.label).file()),
     ]);
@@ -155,15 +171,7 @@ fn arrays_of_every_type_are_equal_to_the_text() {
 #[test]
 fn roles_of_columns_are_equal_to_those_of_the_text() {
     let table = Table::new();
-    let list = format!("({ROWS},)");
-    let arrays = npz(&[
-        ("real", Npy::floats(&list, &table.real)),
-        ("whole", Npy::whole(&list, &table.whole)),
-        ("kind", Npy::texts(&list, &table.kind)),
-        ("flag", Npy::bools(&list, &table.flag)),
-        ("day", Npy::texts(&list, &table.days())),
-        ("label", Npy::texts(&list, &table.label)),
-    ]);
+    let arrays = table.npz();
     let folder =
         Folder::with(&[("table.csv", table.text(",").into_bytes()), ("table.npz", arrays)]);
     for (group, time) in
@@ -188,6 +196,82 @@ fn roles_of_columns_are_equal_to_those_of_the_text() {
     assert_eq!(folder.error(&spec(time("none"))).0, "data.time");
     let given = SplitSpec { test_source: Some("t.npz".to_owned()), ..SplitSpec::default() };
     assert_eq!(folder.error(&spec(given)).0, "data.test_source");
+}
+
+/// The files of a table that is given in three parts, whose names end in `ending`.
+fn parts(ending: &str, file: impl Fn(&Table) -> Vec<u8>) -> Folder {
+    let table = Table::new();
+    let part = |rows| file(&table.rows(rows));
+    let names = ["train", "validation", "test"].map(|name| format!("{name}.{ending}"));
+    Folder::with(&[
+        (&names[0], part(0..30)),
+        (&names[1], part(30..38)),
+        (&names[2], part(38..ROWS)),
+    ])
+}
+
+fn parts_spec(folder: &Folder, ending: &str, label: Option<&str>) -> DataSpec {
+    let path = |name| folder.path().join(format!("{name}.{ending}")).to_str().unwrap().to_owned();
+    let split = SplitSpec {
+        validation_source: Some(path("validation")),
+        test_source: Some(path("test")),
+        ..SplitSpec::default()
+    };
+    DataSpec { split, ..folder.spec(&format!("train.{ending}"), label, None) }
+}
+
+#[test]
+fn files_with_given_splits_are_equal_to_those_of_text() {
+    let folder = parts("csv", |table| table.text(",").into_bytes());
+    let expected = load(&parts_spec(&folder, "csv", Some("label"))).unwrap();
+    let arrays = parts("npz", Table::npz);
+    check("npz", &parts_spec(&arrays, "npz", Some("label")), &expected);
+
+    // The first column of a sparse file is 0 in the last part only.
+    let sparse = |table: &Table| -> Vec<u8> {
+        let first = if table.label.len() == ROWS - 38 { " 0:1" } else { "" };
+        let row = |row: usize| format!("{}{first} 2:{}\n", table.label[row], table.whole[row]);
+        (0..table.label.len()).map(row).collect::<String>().into_bytes()
+    };
+    let text = |table: &Table| -> Vec<u8> {
+        let first = u8::from(table.label.len() == ROWS - 38);
+        let row = |row: usize| format!("{first},0,{},{}\n", table.whole[row], table.label[row]);
+        let rows: String = (0..table.label.len()).map(row).collect();
+        format!("feature0,feature1,feature2,label\n{rows}").into_bytes()
+    };
+    let folder = parts("csv", text);
+    let expected = load(&parts_spec(&folder, "csv", Some("label"))).unwrap();
+    check("svm", &parts_spec(&parts("svm", sparse), "svm", None), &expected);
+}
+
+#[test]
+fn an_error_in_a_file_with_a_given_split_names_that_file() {
+    let table = Table::new();
+    let mut broken = table.rows(38..ROWS);
+    broken.real[4] = f64::INFINITY;
+    let folder = parts("npz", Table::npz);
+    std::fs::write(folder.path().join("test.npz"), broken.npz()).unwrap();
+    let spec = parts_spec(&folder, "npz", Some("label"));
+    let (field, text) = folder.error(&spec);
+    assert_eq!(field, "data.test_source");
+    assert!(text.starts_with("test.npz, row 4 (from 0), column \"real\": \"inf\" "), "{text}");
+
+    let other = npz(&[("label", Npy::texts("(1,)", &["no"])), ("real", Npy::whole("(1,)", &[1]))]);
+    std::fs::write(folder.path().join("validation.npz"), other).unwrap();
+    let (field, text) = folder.error(&spec);
+    assert_eq!(field, "data.source", "{text}");
+    assert!(text.contains("array \"real\": has rows of int [] in one of the files"), "{text}");
+
+    let split = SplitSpec { test_source: Some("t.csv".to_owned()), ..SplitSpec::default() };
+    let (field, text) = folder.error(&DataSpec { split: split.clone(), ..spec.clone() });
+    assert_eq!(field, "data.test_source");
+    assert_eq!(text, "t.csv: expected a file of the same format as train.npz");
+
+    let folder = Folder::with(&[("x.npy", Vec::new())]);
+    let spec = DataSpec { split, ..folder.spec("x.npy", None, Some("y.npy")) };
+    let (field, text) = folder.error(&spec);
+    assert_eq!(field, "data.test_source");
+    assert!(text.contains("save the arrays as NPZ files"), "{text}");
 }
 
 /// A sparse file has numbers only, and none that is missing.
@@ -245,11 +329,14 @@ mod columnar {
     use parquet::file::properties::WriterProperties;
     use std::sync::Arc;
 
-    use super::{Folder, ROWS, Table, check, csv};
+    use super::{Folder, ROWS, Table, check, csv, load, parts, parts_spec};
 
     /// `is_plain` has the usual types, and otherwise there are others for the same values.
     fn batch(is_plain: bool) -> RecordBatch {
-        let table = Table::new();
+        batch_of(Table::new(), is_plain)
+    }
+
+    fn batch_of(table: Table, is_plain: bool) -> RecordBatch {
         let real = table.real.iter().map(|value| (!value.is_nan()).then_some(*value));
         let real = if is_plain { real.collect() } else { Float64Array::from(table.real.clone()) };
         let kind = || table.kind.iter().map(|text| (!text.is_empty()).then_some(*text));
@@ -340,6 +427,27 @@ mod columnar {
         for (name, _) in &files {
             check(name, &folder.spec(name, Some("label"), None), &expected);
         }
+    }
+
+    #[test]
+    fn files_with_given_splits_are_equal_to_those_of_text() {
+        let folder = parts("csv", |table| table.text(",").into_bytes());
+        let expected = load(&parts_spec(&folder, "csv", Some("label"))).unwrap();
+        let all = |table: &Table| batch_of(table.rows(0..table.label.len()), true);
+        let gzip = Compression::GZIP(GzipLevel::default());
+        let folder = parts("parquet", |table| parquet(&all(table), gzip));
+        check("parquet", &parts_spec(&folder, "parquet", Some("label")), &expected);
+        let folder = parts("arrows", |table| stream(&all(table)));
+        check("arrow", &parts_spec(&folder, "arrows", Some("label")), &expected);
+
+        let other = |table: &Table| batch_of(table.rows(0..table.label.len()), false);
+        let folder = parts("arrows", |table| {
+            stream(&if table.label.len() == 8 { other(table) } else { all(table) })
+        });
+        let (field, text) = folder.error(&parts_spec(&folder, "arrows", Some("label")));
+        assert_eq!(field, "data.validation_source");
+        let start = "validation.arrows: its column \"kind\" has the type Dictionary";
+        assert!(text.starts_with(start), "{text}");
     }
 }
 

@@ -227,5 +227,5 @@ fn mnist_is_read_where_it_exists() {
     let (splits, summary) = prepare(&spec, 7).unwrap();
     assert_eq!((summary.train, summary.validation, summary.test), (5200, 2000, 800));
     assert_eq!((summary.features, summary.outputs), (784, 10));
-    assert!(splits.train.features.iter().all(|pixel| pixel.is_finite()));
+    assert!(splits.train.features.in_memory().unwrap().iter().all(|pixel| pixel.is_finite()));
 }

@@ -157,7 +157,8 @@ proptest! {
         let parts = [(&drawn.train, &splits.train), (&drawn.validation, &splits.validation)];
         let test = splits.test.as_ref().unwrap();
         for (rows, examples) in parts.into_iter().chain([(&drawn.test, test)]) {
-            for (place, row) in examples.features.rows().into_iter().zip(rows) {
+            let features = examples.features.in_memory().unwrap();
+            for (place, row) in features.rows().into_iter().zip(rows) {
                 let bits = |values: &[f32]| -> Vec<u32> {
                     values.iter().map(|value| value.to_bits()).collect()
                 };
@@ -406,7 +407,9 @@ fn images_are_read_with_and_without_their_labels() {
     let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
     let (read, _) = read_all(&schema, &path("x.idx"), &ReadOptions::default(), 33).unwrap();
     let rows = split_rows(&load(&spec).unwrap(), &spec, 7).unwrap();
-    for (features, row) in splits.validation.features.rows().into_iter().zip(&rows.validation) {
+    for (features, row) in
+        splits.validation.features.in_memory().unwrap().rows().into_iter().zip(&rows.validation)
+    {
         assert_eq!(features.as_slice().unwrap(), &read.features[row * 4..][..4]);
     }
     assert!(read.records.is_empty());

@@ -60,6 +60,8 @@ fn ranks(splits: &Splits) -> Vec<Vec<usize>> {
         all.extend(
             examples
                 .features
+                .in_memory()
+                .unwrap()
                 .column(0)
                 .iter()
                 .enumerate()
@@ -165,9 +167,11 @@ fn data_is_standardised_by_the_training_split_only() {
     };
     let standard =
         |(mean, variance): (f64, f64)| mean.abs() < 1e-6 && (variance - 1.0).abs() < 1e-6;
-    assert!(standard(moments(&splits.train.features.column(0).to_vec())));
+    assert!(standard(moments(&splits.train.features.in_memory().unwrap().column(0).to_vec())));
     assert!(standard(moments(&values(&splits.train))));
-    assert!(!standard(moments(&splits.validation.features.column(0).to_vec())));
+    assert!(!standard(moments(
+        &splits.validation.features.in_memory().unwrap().column(0).to_vec()
+    )));
     assert!(!standard(moments(&values(&splits.validation))));
 
     // The same linear function maps the raw numbers to the standardised ones in every split.
@@ -176,12 +180,12 @@ fn data_is_standardised_by_the_training_split_only() {
         ranks[0].iter().map(|&row| f32::from(u8::try_from(row).unwrap())).collect();
     let (mean, variance) = moments(&train_rows);
     for (rows, examples) in ranks.iter().zip(parts(&splits)) {
-        for (&row, &value) in rows.iter().zip(examples.features.column(0)) {
+        for (&row, &value) in rows.iter().zip(examples.features.in_memory().unwrap().column(0)) {
             let expected = (f64::from(u32::try_from(row).unwrap()) - mean) / variance.sqrt();
             assert!((expected - f64::from(value)).abs() < 1e-6);
         }
         assert!(
-            examples.features.column(1).iter().all(|&value| value == 0.0),
+            examples.features.in_memory().unwrap().column(1).iter().all(|&value| value == 0.0),
             "a constant column is 0"
         );
     }

@@ -229,7 +229,8 @@ fn what_varies_below_the_precision_of_an_f32_is_learnt_and_predicted() {
     let files = Files::new();
     let data = spec(files.write("data.csv", text));
     let splits = split(&load(&data).unwrap(), &data, 1).unwrap();
-    let mut values: Vec<u32> = splits.train.features.iter().map(|value| value.to_bits()).collect();
+    let mut values: Vec<u32> =
+        splits.train.features.in_memory().unwrap().iter().map(|value| value.to_bits()).collect();
     values.sort_unstable();
     values.dedup();
     assert!(values.len() > 10, "{values:?}");
@@ -239,7 +240,7 @@ fn what_varies_below_the_precision_of_an_f32_is_learnt_and_predicted() {
 }
 
 fn rows_of(examples: &Examples, column: usize) -> Vec<f32> {
-    examples.features.column(column).to_vec()
+    examples.features.in_memory().unwrap().column(column).to_vec()
 }
 
 #[test]
@@ -259,7 +260,7 @@ fn columns_become_inputs_by_what_the_training_split_has() {
     let splits = split(&load(&data).unwrap(), &data, 1).unwrap();
     // blue, green, red; x and whether it is missing; flag.
     assert_eq!((splits.train.features.dim(), splits.test), ((40, 6), None));
-    let validation = splits.validation.features;
+    let validation = splits.validation.features.in_memory().unwrap();
     let words = |row: usize| validation.row(row).to_vec()[..3].to_vec();
     assert_eq!(words(0), [0.0, 0.0, 0.0], "a value that training does not know");
     assert_eq!(words(1), [0.0, 0.0, 0.0], "missing, but not in training");

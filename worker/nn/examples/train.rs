@@ -41,8 +41,13 @@ fn train(request: &Request, splits: &Arc<Splits>) -> anyhow::Result<EpochMetrics
 }
 
 fn as_json(examples: &Examples) -> Value {
-    let rows: Vec<Vec<f32>> =
-        examples.features.rows().into_iter().map(|row| row.to_vec()).collect();
+    let rows: Vec<Vec<f32>> = examples
+        .features
+        .in_memory()
+        .into_iter()
+        .flat_map(|features| features.rows())
+        .map(|row| row.to_vec())
+        .collect();
     match &examples.targets {
         Targets::Classes(classes) => json!({"features": rows, "classes": classes}),
         Targets::Values(values) => json!({"features": rows, "values": values}),

@@ -8,8 +8,9 @@ use caviar_common::assignment::Value;
 use caviar_common::error::Problem;
 use caviar_common::hyper;
 use caviar_common::numbers::to_u32;
-use caviar_common::train::{Embedding, Optimizer, TrainSpec};
+use caviar_common::train::{Embedding, Optimizer, Scaling, TrainSpec};
 use caviar_data::{Examples, Splits, Targets};
+use ndarray::Array2;
 
 use crate::error::TrainError;
 
@@ -112,6 +113,31 @@ pub(crate) fn check_data(data: &Splits) -> Result<(), TrainError> {
     data.test.as_ref().map_or(Ok(()), |test| check_split("test", test, 1, data))
 }
 
+/// Checks that nothing is learnt from all values of an input if they are in a file.
+///
+/// # Errors
+/// The spec scales numbers by quantiles, or has bins.
+pub(crate) fn check_stage(spec: &TrainSpec, data: &Splits) -> Result<(), TrainError> {
+    if data.train.features.in_memory().is_some() {
+        return Ok(());
+    }
+    let refused = |name: &str, value: &str, expected: &str| {
+        let message = format!("expected {expected} for inputs that are too large for memory");
+        Err(TrainError::Spec(Problem::with_value(name, Value::Text(value.into()), message)))
+    };
+    match spec.scaling {
+        Scaling::Standard => {}
+        Scaling::Robust => return refused("scaling", "robust", "\"standard\""),
+        Scaling::Quantile => return refused("scaling", "quantile", "\"standard\""),
+    }
+    match spec.embedding {
+        Embedding::PiecewiseLinear { .. } => {
+            refused("embedding", "piecewise_linear", "\"periodic\" or \"none\"")
+        }
+        Embedding::None | Embedding::Periodic { .. } => Ok(()),
+    }
+}
+
 /// Checks that there are examples to validate on.
 ///
 /// # Errors
@@ -148,7 +174,8 @@ fn check_features(examples: &Examples, min_rows: usize, data: &Splits) -> Result
     if columns != expected {
         return Err(format!("features = {columns}: expected {expected}, as in the train split"));
     }
-    if !examples.features.is_standard_layout() {
+    let is_row_major = |features: &Array2<f32>| features.is_standard_layout();
+    if !examples.features.in_memory().is_none_or(is_row_major) {
         return Err("features: expected a row-major array".to_owned());
     }
     if let Some(weights) = &examples.weights {

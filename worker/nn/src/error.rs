@@ -50,6 +50,12 @@ pub enum TrainError {
         /// The epochs of the spec.
         epochs: u32,
     },
+    /// Examples that are in a temporary file cannot be read.
+    #[error("{what}")]
+    Read {
+        /// The file and the error of the operating system.
+        what: String,
+    },
     /// The weights do not make a model.
     #[error("the weights are no model: {what}")]
     Model {
@@ -73,6 +79,7 @@ impl TrainError {
                 ErrorClass::Invalid
             }
             Self::OutOfMemory { .. } => ErrorClass::Busy,
+            Self::Read { .. } => ErrorClass::Unavailable,
             Self::Checkpoint { .. } => ErrorClass::Corrupt,
             Self::Finished { .. } => ErrorClass::Refused,
             Self::Model { .. } | Self::Missing { .. } => ErrorClass::Internal,

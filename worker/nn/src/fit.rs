@@ -5,7 +5,7 @@
 
 use caviar_common::numbers::{index, real, single};
 use caviar_common::train::{Embedding, Scaling, TrainSpec};
-use caviar_data::{Examples, Splits};
+use caviar_data::{Examples, Features, Splits};
 use caviar_model::{BINS, Basis, InputStage, NumberEmbedding, NumberScaling};
 
 use crate::quantile::{knots, quantile};
@@ -24,7 +24,7 @@ pub(crate) fn stage(spec: &TrainSpec, data: &Splits) -> InputStage {
     let scaling = &stage.scaling;
     let edges = |number: usize| {
         let input = numbers.get(number).copied().unwrap_or_default();
-        let mut values = train.features.column(input).to_vec();
+        let mut values = column(train, input);
         values.iter_mut().for_each(|value| *value = scaling.apply(number, *value));
         edges(values)
     };
@@ -54,7 +54,9 @@ pub(crate) fn scaled(stage: &InputStage, data: &Splits) -> Option<Splits> {
     let folds = folds.iter_mut().map(|fold| &mut fold.validation);
     for examples in [train, validation].into_iter().chain(test).chain(folds) {
         let width = examples.features.ncols();
-        if let Some(rows) = examples.features.as_slice_mut() {
+        if let Features::Memory(features) = &mut examples.features
+            && let Some(rows) = features.as_slice_mut()
+        {
             stage.scale(rows, width);
         }
     }
@@ -69,9 +71,15 @@ pub(crate) fn numbers(data: &Splits) -> Vec<usize> {
     }
 }
 
+/// The values of an input, which are in memory.
+fn column(examples: &Examples, input: usize) -> Vec<f32> {
+    let features = examples.features.in_memory();
+    features.map(|features| features.column(input).to_vec()).unwrap_or_default()
+}
+
 /// The values of an input in ascending order.
 fn sorted(examples: &Examples, input: usize) -> Vec<f64> {
-    let mut values: Vec<f32> = examples.features.column(input).to_vec();
+    let mut values = column(examples, input);
     values.sort_by(f32::total_cmp);
     values.into_iter().map(f64::from).collect()
 }

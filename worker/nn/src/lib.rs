@@ -96,6 +96,7 @@
 //! | `judge` | the measure that is the objective |
 //! | `keep`, `softmax` | models and predictions |
 //! | `optimizer`, `schedule` | the update rules and the learning rate |
+//! | `order`, `file_rows` | the order of the rows in an epoch, and rows that are in a file |
 //! | `network` | the layers over flat buffers of parameters; forward, loss, backward |
 //! | `stage`, `stage_passes` | what is learnt before the first layer: embeddings and factors |
 //! | `fit`, `quantile` | what is learnt from the training split before the first step |
@@ -110,7 +111,8 @@
 //! | `kernels` | vectors, matrix layout and register tiles for AVX-512, AVX2 and NEON |
 //!
 //! `memory` computes the memory of a training beforehand ([`trial_bytes`]), and `check` refuses
-//! specs and data that cannot be trained. All memory is allocated when a trainer is made.
+//! specs and data that cannot be trained. All memory is allocated when a trainer is made, except for
+//! rows that are in a file.
 mod activation;
 mod average;
 mod batch_norm;
@@ -122,6 +124,7 @@ mod checkpoint;
 mod dropout;
 mod elementary;
 pub mod error;
+mod file_rows;
 mod fit;
 mod judge;
 mod keep;
@@ -131,6 +134,7 @@ mod loss;
 mod memory;
 mod network;
 mod optimizer;
+mod order;
 mod passes;
 mod predictor;
 mod products;

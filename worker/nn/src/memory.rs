@@ -3,7 +3,7 @@
 use caviar_common::numbers::{index, to_u64};
 use caviar_common::spec::{Objective, ObjectiveEpoch};
 use caviar_common::train::{Normalization, Scaling, TrainSpec};
-use caviar_data::{Examples, Splits};
+use caviar_data::{Examples, Features, Splits};
 use caviar_model::{Basis, InputStage, PERIODS};
 
 use crate::fit;
@@ -17,12 +17,13 @@ use crate::trainer::{capacity, is_weighted};
 /// The size of an f32 in bytes.
 const FLOAT_BYTES: u64 = 4;
 
-/// Bytes of the examples of all splits.
+/// Bytes of the examples of all splits that are in memory.
 pub fn data_bytes(data: &Splits) -> u64 {
     // A feature and a target have four bytes each, and the two weights of a row too.
     let numbers = |examples: &Examples| {
+        let features = examples.features.in_memory().map_or(0, |features| features.len());
         let weights = examples.weights.as_ref().map_or(0, Vec::len);
-        to_u64(examples.features.len() + examples.targets.len() + 2 * weights)
+        to_u64(features + examples.targets.len() + 2 * weights)
     };
     let folds = data.folds.iter().map(|fold| &fold.validation);
     let splits = [&data.train, &data.validation].into_iter().chain(&data.test).chain(folds);
@@ -31,8 +32,9 @@ pub fn data_bytes(data: &Splits) -> u64 {
     FLOAT_BYTES * splits.map(numbers).chain(rows).sum::<u64>()
 }
 
-/// Bytes that a [`crate::TrialTrainer`] of `spec` allocates when it is made; it allocates nothing
-/// later, except for a measure as its objective: what that takes for a moment is included.
+/// Bytes that a [`crate::TrialTrainer`] of `spec` allocates: when it is made, or when it reads the
+/// first examples if these are in a file. What a measure as its objective takes for a moment is
+/// included.
 ///
 /// The data, which all trainers of a process share, is not included. Sums saturate. A trainer for
 /// an objective of the best epoch keeps the weights of that epoch. All folds and repeats of a trial
@@ -79,7 +81,23 @@ fn part_bytes(spec: &TrainSpec, data: &Splits, objective: &Objective, fold: usiz
         .saturating_add(to_u64(rows));
     let weights = if is_weighted(data) { 2 * to_u64(capacity) } else { 0 };
     let floats = floats.saturating_add(weights);
-    floats.saturating_mul(FLOAT_BYTES).saturating_add(judge_bytes(objective, data, fold))
+    floats
+        .saturating_mul(FLOAT_BYTES)
+        .saturating_add(judge_bytes(objective, data, fold))
+        .saturating_add(file_bytes(capacity, data))
+}
+
+/// Bytes of the window and the mini-batch, if the examples are in a file.
+fn file_bytes(capacity: usize, data: &Splits) -> u64 {
+    let splits = [&data.train, &data.validation].into_iter().chain(&data.test);
+    let window = |examples: &Examples| match &examples.features {
+        Features::Memory(_) => None,
+        Features::File(file) => Some(to_u64(file.window_bytes())),
+    };
+    splits.filter_map(window).max().map_or(0, |window| {
+        let batch = to_u64(capacity).saturating_mul(to_u64(data.train.features.ncols()));
+        window.saturating_add(batch.saturating_mul(FLOAT_BYTES))
+    })
 }
 
 /// The floats of the stage before the first layer.

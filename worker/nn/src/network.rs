@@ -9,12 +9,13 @@ use caviar_common::limits::MAX_WEIGHTS;
 use caviar_common::numbers::{index, real, single, to_u64};
 use caviar_common::seed::{Seed, Stream};
 use caviar_common::train::{Activation, Init, TrainSpec};
-use caviar_data::{Examples, RowWeight, Targets};
+use caviar_data::{Examples, Features, RowWeight, Targets};
 use caviar_model::InputStage;
 
 use crate::average::Average;
 use crate::dropout::DrawMask;
 use crate::error::TrainError;
+use crate::file_rows::FileRows;
 use crate::kernels::{
     Buffer, Family, LANES, Pass, Piece, Simd, offset, padded, strips, vectors_mut,
 };
@@ -40,6 +41,8 @@ pub(crate) struct Network {
     pub(crate) gradients: Buffer,
     /// What is evaluated instead of the parameters; `None` unless they are averaged.
     pub(crate) average: Option<Average>,
+    /// The rows of the mini-batch, if the examples are in a file.
+    file_rows: FileRows,
     /// The mini-batch [rows, features] in panels.
     input: Buffer,
     products: Products,
@@ -123,6 +126,7 @@ impl Network {
             parameters: Buffer::new(layout.len())?,
             gradients: Buffer::new(layout.len())?,
             average,
+            file_rows: FileRows::default(),
             input: Buffer::new(capacity * padded(features))?,
             products,
             momentum: single(spec.batch_norm_momentum),
@@ -255,11 +259,20 @@ impl Network {
         row_at: impl Fn(usize) -> usize,
         mode: Mode,
     ) -> Result<(), TrainError> {
-        let Self { family, stage, layers, parameters, input, products, .. } = self;
-        let features = examples.features.as_slice();
-        let features = features.ok_or(TrainError::Missing { what: "row-major features" })?;
+        let Self { family, stage, layers, parameters, input, products, file_rows, .. } = self;
         let width = examples.features.ncols();
-        family.run(Gather { features, width, rows, row_at, input });
+        match &examples.features {
+            Features::Memory(features) => {
+                let features = features.as_slice();
+                let features =
+                    features.ok_or(TrainError::Missing { what: "row-major features" })?;
+                family.run(Gather { features, width, rows, row_at, input });
+            }
+            Features::File(file) => {
+                let features = file_rows.read(file, (0..rows).map(row_at))?;
+                family.run(Gather { features, width, rows, row_at: |row| row, input });
+            }
+        }
         let step = Step { family: *family, rows, parameters, mode };
         let mut below: &[f32] = match stage {
             Some(stage) => {

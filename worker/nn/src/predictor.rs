@@ -70,20 +70,19 @@ impl Predictor {
     /// The features are not whole rows.
     pub fn predict(&mut self, features: &[f32], to: &mut Vec<f64>) -> Result<(), TrainError> {
         let rows = features.len().checked_div(self.width).unwrap_or_default();
-        let matrix = Array2::from_shape_vec((rows, self.width), features.to_vec());
-        let matrix = matrix.map_err(|_| TrainError::Missing { what: "inputs for whole rows" })?;
-        let targets = Targets::Classes(Vec::new());
-        let mut examples = Examples { features: matrix, targets, weights: None };
         let width = self.width;
         to.clear();
         to.resize(rows * self.outputs, 0.0);
         let mut outputs = Vec::new();
         for Ready { network, stage, weight, temperature } in &mut self.members {
             outputs.clear();
-            if let Some(rows) = examples.features.as_slice_mut() {
-                rows.copy_from_slice(features);
-                stage.scale(rows, width);
-            }
+            let mut scaled = features.to_vec();
+            stage.scale(&mut scaled, width);
+            let matrix = Array2::from_shape_vec((rows, width), scaled);
+            let matrix =
+                matrix.map_err(|_| TrainError::Missing { what: "inputs for whole rows" })?;
+            let targets = Targets::Classes(Vec::new());
+            let examples = Examples { features: matrix.into(), targets, weights: None };
             for first in (0..rows).step_by(BLOCK) {
                 network.outputs(&examples, first..rows.min(first + BLOCK), &mut outputs)?;
             }

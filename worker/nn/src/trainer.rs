@@ -14,7 +14,7 @@ use caviar_metrics::Predictions;
 use caviar_model::{About, InputStage, Kept, Member, Model};
 
 use crate::best::Best;
-use crate::check::{check_data, check_smoothing, check_spec, check_validation};
+use crate::check::{check_data, check_smoothing, check_spec, check_stage, check_validation};
 use crate::checkpoint::{self, ScoreForm, State};
 use crate::error::TrainError;
 use crate::fit;
@@ -24,6 +24,7 @@ use crate::kernels::Family;
 use crate::loss::Tally;
 use crate::network::{Network, Sizes};
 use crate::optimizer::Updater;
+use crate::order::shuffle;
 use crate::progress::Progress;
 use crate::schedule::{learning_rate, regularization};
 use crate::stage::Stage;
@@ -32,11 +33,15 @@ use crate::stage::Stage;
 /// (docs/performance.md: wide), so more rows would only need more memory.
 const EVALUATION_BLOCK: usize = 256;
 
-/// A training between two mini-batches. It allocates all its memory when it is made.
+/// A training between two mini-batches. It allocates all its memory when it is made, except for
+/// what it reads examples from a file with.
 ///
 /// Each epoch shuffles the train split and cuts it into mini-batches. The last mini-batch may be
 /// smaller; one of a single example is merged into the one before it. See the [crate] for an
 /// example.
+///
+/// A train split in a file is shuffled in windows: their order, and the rows of each. The rows are
+/// in random order in the file.
 pub struct Trainer {
     spec: TrainSpec,
     /// What was learnt before the first step.
@@ -83,6 +88,7 @@ impl Prepared {
         check_spec(spec)?;
         check_data(&data)?;
         check_smoothing(spec, &data)?;
+        check_stage(spec, &data)?;
         let stage = fit::stage(spec, &data);
         let data = fit::scaled(&stage, &data).map_or(data, Arc::new);
         Ok(Self { stage, data })
@@ -465,17 +471,21 @@ impl Trainer {
         let Part { number, fold } = self.part;
         let is_only = self.data.folds.is_empty() && number == 0;
         let part = if is_only { String::new() } else { format!(" part {number} {fold}") };
-        let data = format!("{}{objective}{judge}{weights}{part}", self.data_digest);
+        // The order of the rows depends on it.
+        let window = self.data.train.features.window_rows();
+        let window = window.map_or_else(String::new, |rows| format!(" in windows of {rows}"));
+        let data = format!("{}{objective}{judge}{weights}{part}{window}", self.data_digest);
         checkpoint::identity(&self.spec, numbers, [rows, features], &data)
     }
 
     /// The rest of the pass over the train split. False if it was interrupted.
     fn train(&mut self, go_on: &dyn Fn() -> bool) -> Result<bool, TrainError> {
         let Progress { epochs_done, pieces_done, .. } = self.progress;
-        let (shuffle, dropout) = (self.seed(Purpose::Shuffle), self.seed(Purpose::Dropout));
+        let (draws, dropout) = (self.seed(Purpose::Shuffle), self.seed(Purpose::Dropout));
+        let mut draws = draws.stream(u64::from(epochs_done));
         let rows = rows(&self.data, self.part.fold);
         self.order.iter_mut().zip(rows).for_each(|(slot, row)| *slot = row);
-        shuffle.stream(u64::from(epochs_done)).shuffle(&mut self.order);
+        shuffle(&mut self.order, self.data.train.features.window_rows(), &mut draws);
         let batches = self.batches().count();
         for batch in self.batches().skip(pieces_done) {
             if !go_on() {

@@ -73,7 +73,8 @@ fn train() {
         weights: None,
         features: Array2::from_shape_fn((rows, 10), |(row, column)| {
             f32::from(u8::try_from((row * 7 + column * 3) % 11).unwrap()) - 5.0
-        }),
+        })
+        .into(),
         targets: Targets::Classes((0..3).cycle().take(rows).collect()),
     };
     let data = Splits {
@@ -100,7 +101,7 @@ fn train() {
 fn look() {
     let examples = || Examples {
         weights: None,
-        features: Array2::zeros((4, 2)),
+        features: Array2::zeros((4, 2)).into(),
         targets: Targets::Classes(vec![0, 1, 0, 1]),
     };
     let data = Splits {

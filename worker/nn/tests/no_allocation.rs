@@ -72,7 +72,8 @@ fn data(has_classes: bool) -> Arc<Splits> {
         weights: None,
         features: Array2::from_shape_fn((rows, 10), |(row, column)| {
             ((row * 7 + column * 3) % 11) as f32 / 5.0 - 1.0
-        }),
+        })
+        .into(),
         targets: match has_classes {
             true => Targets::Classes((0..rows).map(|row| (row % 3) as u32).collect()),
             false => Targets::Values((0..rows).map(|row| (row % 3) as f32).collect()),

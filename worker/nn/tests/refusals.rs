@@ -129,21 +129,21 @@ fn the_labels_of_a_regression_are_not_smoothed() {
 fn data_that_cannot_be_trained_on_is_named() {
     let examples = |rows: usize, features: usize| Examples {
         weights: None,
-        features: Array2::zeros((rows, features)),
+        features: Array2::zeros((rows, features)).into(),
         targets: Targets::Classes(vec![0; rows]),
     };
     let values = |rows: usize| Examples {
         weights: None,
-        features: Array2::zeros((rows, 5)),
+        features: Array2::zeros((rows, 5)).into(),
         targets: Targets::Values(vec![0.0; rows]),
     };
     let column_major = Examples {
         weights: None,
-        features: Array2::zeros((5, 20)).reversed_axes(),
+        features: Array2::zeros((5, 20)).reversed_axes().into(),
         targets: Targets::Classes(vec![0; 20]),
     };
     let unlabelled = Examples {
-        features: Array2::zeros((4, 5)),
+        features: Array2::zeros((4, 5)).into(),
         targets: Targets::Classes(vec![0; 3]),
         weights: None,
     };

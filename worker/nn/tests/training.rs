@@ -153,7 +153,7 @@ fn stripes() -> Arc<Splits> {
         let class = |number: &f32| u32::from((number * 2.0).floor().rem_euclid(2.0) == 0.0);
         let targets = Targets::Classes(numbers.iter().map(class).collect());
         let features = Array2::from_shape_vec((numbers.len(), 1), numbers).unwrap();
-        Examples { features, targets, weights: None }
+        Examples { features: features.into(), targets, weights: None }
     };
     let (train, validation) = (examples(400, 0.0), examples(100, 0.3));
     Arc::new(Splits { train, validation, folds: Vec::new(), test: None, outputs: 2, schema: None })
@@ -182,7 +182,9 @@ fn far_numbers_do_not_reach_a_network_with_robust_scaling() {
     let run = |scaling, factor: f32| {
         let mut data = splits(41, 20, 3);
         let splits = Arc::get_mut(&mut data).unwrap();
-        splits.train.features[[0, 3]] = factor;
+        let mut features = splits.train.features.to_array().unwrap();
+        features[[0, 3]] = factor;
+        splits.train.features = features.into();
         let spec = TrainSpec { scaling, ..spec() };
         rest(&mut Trainer::new(&spec, data, 5, 6).unwrap(), 4)
     };

@@ -19,6 +19,7 @@ use crate::error::{
 };
 use crate::file_error::FileError;
 use crate::format::Format;
+use crate::given::Given;
 use crate::inputs::Inputs;
 use crate::limits::MAX_FEATURES;
 use crate::numpy::{Array, ArrayError, Entry, Items, list_npz, read_npy, read_npz};
@@ -54,13 +55,14 @@ pub(crate) fn read_files(spec: &DataSpec) -> Result<Content, DataError> {
     let label = read_label(&ArrayColumn::all(&labels.items), place, spec.task)?;
     drop(labels);
     if is_images(&array) {
-        return images(array, label, spec);
+        return images(array, label, Roles::default(), spec);
     }
     let names: Vec<String> = (0..width(&array.shape)).map(numbered).collect();
     if names.is_empty() {
         return Err(DataError::NoFeatures { path: path.to_owned() });
     }
-    let mut builder = Builder::new(spec, names.clone(), &[], label)?;
+    let files = Given::of(spec, Format::Npy)?;
+    let mut builder = Builder::new(spec, names.clone(), &[], label, files)?;
     add(&mut builder, spec, &names, None, &array)?;
     Ok(Content::Table(builder.finish()))
 }
@@ -70,11 +72,11 @@ pub(crate) fn read_archive(spec: &DataSpec) -> Result<Content, DataError> {
     let path = spec.source.as_str();
     let entries = list_npz(path).map_err(|error| of_array(SOURCE, error))?;
     let wanted = wanted_label(spec, &entries)?;
-    let labels = read_npz(path, &wanted).map_err(|error| of_array(LABEL, error))?;
-    check_labels(&labels, LABEL, &format!("{path}, array {wanted:?}"))?;
-    let rows = labels.items.len();
+    let mut given = Given::of(spec, Format::Npz)?;
+    let (labels, rows) = labels_of_files(&wanted, &mut given)?;
     let place = Place { field: LABEL, path, column: &wanted };
-    let label = read_label(&ArrayColumn::all(&labels.items), place, spec.task)?;
+    let label = read_label(&ArrayColumn::all(&labels.items), place, spec.task);
+    let label = label.map_err(|error| given.locate(error))?;
     drop(labels);
 
     let others = || entries.iter().filter(|entry| entry.name != wanted);
@@ -86,13 +88,14 @@ pub(crate) fn read_archive(spec: &DataSpec) -> Result<Content, DataError> {
         let (path, arrays) = (path.to_owned(), described(entries.iter()));
         return Err(FileError::NoInputArrays { path, label: wanted, rows, arrays }.into());
     }
-    let read = |entry: &Entry| read_npz(path, &entry.name).map_err(|error| of_array(SOURCE, error));
+    let read = |entry: &Entry| of_files(spec, &entry.name);
     if let [only] = used.as_slice()
         && is_image_shape(&only.shape)
     {
         let array = read(only)?;
         if is_images(&array) {
-            return images(array, label, spec);
+            let roles = Roles { given: given.parts(label.is_labelled()), ..Roles::default() };
+            return images(array, label, roles, spec);
         }
     }
     let width: usize =
@@ -106,7 +109,7 @@ pub(crate) fn read_archive(spec: &DataSpec) -> Result<Content, DataError> {
     if width == 0 {
         return Err(DataError::NoFeatures { path: path.to_owned() });
     }
-    let mut builder = Builder::new(spec, all, &groups, label)?;
+    let mut builder = Builder::new(spec, all, &groups, label, given)?;
     for entry in inputs {
         let names = names_of(entry);
         if names.iter().all(|name| is_left_out(spec, name, Some(&entry.name))) {
@@ -124,6 +127,44 @@ pub(crate) fn read_archive(spec: &DataSpec) -> Result<Content, DataError> {
         builder.note(of_columns(info, "arrays_left_out", &names, text));
     }
     Ok(Content::Table(builder.finish()))
+}
+
+/// The labels of all files, one after the other, and how many the first file has.
+fn labels_of_files(name: &str, given: &mut Given<'_>) -> Result<(Array, usize), DataError> {
+    let labels = given.read(|file| {
+        let array = read_npz(file.path, name).map_err(|error| of_array(LABEL, error))?;
+        check_labels(&array, LABEL, &format!("{}, array {name:?}", file.path))?;
+        let rows = array.items.len();
+        Ok((array, rows))
+    })?;
+    let rows = labels.first().map_or(0, |array| array.items.len());
+    Ok((chained(labels, &format!("array {name:?}"))?, rows))
+}
+
+/// The array of that name in all files of the data, one after the other.
+fn of_files(spec: &DataSpec, name: &str) -> Result<Array, DataError> {
+    let arrays = Given::of(spec, Format::Npz)?.read(|file| {
+        let array = read_npz(file.path, name).map_err(|error| of_array(SOURCE, error))?;
+        let rows = array.shape.first().copied().unwrap_or_default();
+        Ok((array, rows))
+    })?;
+    chained(arrays, &format!("array {name:?}"))
+}
+
+/// The rows of several arrays, one array after the other.
+fn chained(arrays: Vec<Array>, name: &str) -> Result<Array, DataError> {
+    let mut arrays = arrays.into_iter();
+    let mut all = arrays.next().unwrap_or(Array { shape: vec![0], items: Items::U8(Vec::new()) });
+    for array in arrays {
+        all.append(array).map_err(|[found, expected]| {
+            let what = format!(
+                "{name}: has rows of {found} in one of the files with given splits: expected \
+                 {expected}, as in source"
+            );
+            FileError::Content { field: SOURCE, what }
+        })?;
+    }
+    Ok(all)
 }
 
 /// The names of the arrays of an archive.
@@ -180,7 +221,7 @@ pub(crate) fn is_images(array: &Array) -> bool {
 }
 
 /// Images without the rows that lack a label. Several channels are next to each other in a line.
-fn images(array: Array, label: Label, spec: &DataSpec) -> Result<Content, DataError> {
+fn images(array: Array, label: Label, roles: Roles, spec: &DataSpec) -> Result<Content, DataError> {
     refuse_columns(spec)?;
     let ([_, height, rest @ ..], Items::U8(mut bytes)) = (array.shape.as_slice(), array.items)
     else {
@@ -194,7 +235,7 @@ fn images(array: Array, label: Label, spec: &DataSpec) -> Result<Content, DataEr
     let pixels = Pixels::new(*height, line, Section::Owned(bytes));
     let (labels, label, notes) = label.into_parts();
     let (targets, classes) = labels.finish();
-    let (inputs, roles) = (Inputs::Pixels(pixels), Roles::default());
+    let inputs = Inputs::Pixels(pixels);
     Ok(Content::Images(Parts { inputs, targets, classes, label, label_form: None, roles, notes }))
 }
 

@@ -81,6 +81,10 @@ impl File {
         Ok(Self { path, format, schema, reader: Reader::Arrow { is_stream } })
     }
 
+    pub(crate) fn path(&self) -> &str {
+        &self.path
+    }
+
     pub(crate) fn schema(&self) -> SchemaRef {
         SchemaRef::clone(&self.schema)
     }

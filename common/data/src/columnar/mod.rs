@@ -7,6 +7,7 @@ mod column;
 mod envelope;
 mod file;
 
+use arrow_array::RecordBatch;
 use arrow_schema::SchemaRef;
 use caviar_common::data::DataSpec;
 use caviar_common::text::shortened;
@@ -18,6 +19,8 @@ use crate::delimited::{listed, numbered};
 use crate::error::{DataError, LABEL, SOURCE, shown};
 use crate::file_error::FileError;
 use crate::format::Format;
+use crate::given::Given;
+use crate::limits::MAX_VALUES;
 use crate::stored::{Builder, Place, is_left_out, of_columns, read_label, unknown_column};
 use crate::table::{Table, info};
 
@@ -61,12 +64,14 @@ pub(crate) fn read(spec: &DataSpec, format: Format) -> Result<Table, DataError> 
         .collect();
     used.push(label_index);
     used.sort_unstable();
-    let batches = file.read(&used)?;
+    let mut given = Given::of(spec, format)?;
+    let batches = read_files(file, format, &used, &mut given)?;
 
     let column = |index: usize| Batches::new(&batches, used.binary_search(&index).unwrap_or(0));
     let place = Place { field: LABEL, path: &spec.source, column: wanted };
-    let label = read_label(&column(label_index), place, spec.task)?;
-    let mut builder = Builder::new(spec, names.clone(), &[], label)?;
+    let label = read_label(&column(label_index), place, spec.task);
+    let label = label.map_err(|error| given.locate(error))?;
+    let mut builder = Builder::new(spec, names.clone(), &[], label, given)?;
     let mut left_out = Vec::new();
     for (index, (name, field)) in inputs() {
         if is_input(name, field) {
@@ -83,6 +88,36 @@ pub(crate) fn read(spec: &DataSpec, format: Format) -> Result<Table, DataError> 
     Ok(builder.finish())
 }
 
+/// Reads columns of `first`, which is open, and then of the files with given splits.
+fn read_files(
+    first: File,
+    format: Format,
+    used: &[usize],
+    given: &mut Given<'_>,
+) -> Result<Vec<RecordBatch>, DataError> {
+    let (columns, path) = (typed(&first.schema()), first.path().to_owned());
+    let mut first = Some(first);
+    let parts = given.read(|other| {
+        let file = match first.take() {
+            Some(file) => file,
+            None => {
+                let file = File::open(other.path, format)?;
+                other.check_columns(&typed(&file.schema()), &columns, &path)?;
+                file
+            }
+        };
+        let batches = file.read(used)?;
+        let rows = batches.iter().map(RecordBatch::num_rows).sum();
+        Ok((batches, rows))
+    })?;
+    let batches = parts.concat();
+    let rows: usize = batches.iter().map(RecordBatch::num_rows).sum();
+    if rows.saturating_mul(used.len()) > MAX_VALUES {
+        return Err(DataError::TooLarge { path });
+    }
+    Ok(batches)
+}
+
 /// The names of the columns.
 pub(crate) fn column_names(spec: &DataSpec, format: Format) -> Result<Vec<String>, DataError> {
     Ok(names(&File::open(&spec.source, format)?.schema()))
@@ -95,6 +130,12 @@ pub(crate) fn names(schema: &SchemaRef) -> Vec<String> {
         if name.is_empty() { numbered(index) } else { name.to_owned() }
     };
     schema.fields().iter().enumerate().map(name).collect()
+}
+
+/// The columns with their types.
+fn typed(schema: &SchemaRef) -> Vec<(String, String)> {
+    let kinds = schema.fields().iter().map(|field| field.data_type().to_string());
+    names(schema).into_iter().zip(kinds).collect()
 }
 
 /// Notes the columns whose types are not read.

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use caviar_common::data::{ColumnType, DataSpec};
-use caviar_common::numbers::{index, to_u32};
+use caviar_common::numbers::{floor_to_usize, index, to_u32};
 
 use super::plan::{LabelPlan, Plan, Plans};
 use crate::cells::Cells;
@@ -12,8 +12,14 @@ use crate::fault::{BadCell, Fault};
 use crate::forms::{Form, PLAIN, quick};
 use crate::labels::Labels;
 use crate::limits::{MAX_CATEGORIES, MAX_LABEL_BYTES, MAX_NUMBER, MAX_VALUES};
+use crate::memory::MemoryBudget;
 use crate::missing::{MissingTexts, Presence};
+use crate::shelf::Shelf;
+use crate::spool::Spool;
 use crate::table::{Column, GIVEN_POOL, Roles, Skipped, Why, is_weight};
+
+/// The size of a number in the spool, in bytes.
+const VALUE_BYTES: usize = 8;
 
 /// The columns read so far, and the first bad cell.
 pub(super) struct Builder<'a> {
@@ -26,9 +32,11 @@ pub(super) struct Builder<'a> {
     columns: Vec<Growing>,
     labels: Labels,
     groups: Codes,
-    times: Vec<f64>,
-    weights: Vec<f64>,
-    parts: Vec<f64>,
+    /// The values of the columns of the file, and then those of [`Extra`].
+    spool: Spool,
+    /// Whether there are several files.
+    is_given: bool,
+    memory: MemoryBudget,
     /// Columns that are read, with the label.
     width: usize,
     rows: usize,
@@ -47,10 +55,10 @@ pub(super) struct Built {
     pub(super) roles: Roles,
 }
 
-/// The values of one column so far.
+/// What one column is so far. Its values are in the spool.
 enum Growing {
     Nothing,
-    Numbers(Vec<f64>),
+    Numbers,
     Codes(Codes),
     /// More different texts, or longer ones, than a category can have. They are not kept.
     FreeText,
@@ -60,15 +68,13 @@ enum Growing {
 #[derive(Default)]
 pub(crate) struct Codes {
     codes: HashMap<Box<str>, u32>,
-    /// `u32::MAX` for a missing value.
-    rows: Vec<u32>,
+    /// Rows with a text.
+    present: usize,
 }
 
 impl Codes {
-    const MISSING: u32 = u32::MAX;
-
-    /// Adds the text of the next row, if there are at most `most` different ones.
-    pub(crate) fn push(&mut self, cell: &str, most: usize) -> Result<(), Fault> {
+    /// The code of the next row with a text, if there are at most `most` different ones.
+    pub(crate) fn code(&mut self, cell: &str, most: usize) -> Result<f64, Fault> {
         let known = self.codes.get(cell).copied();
         let code = match known {
             Some(code) => code,
@@ -80,21 +86,16 @@ impl Codes {
                 code
             }
         };
-        self.rows.push(code);
-        Ok(())
+        self.present += 1;
+        Ok(f64::from(code))
     }
 
     /// Whether the texts name each row rather than a category: more than half of them differ. A few
     /// texts are a category in any case.
     pub(crate) fn are_free_text(&self) -> bool {
         const FEWEST_TEXTS: usize = 20;
-        let (different, all) = (self.codes.len(), self.rows.iter());
-        let present = all.filter(|code| **code != Self::MISSING).count();
-        different > FEWEST_TEXTS && different * 2 > present
-    }
-
-    pub(crate) fn push_missing(&mut self) {
-        self.rows.push(Self::MISSING);
+        let different = self.codes.len();
+        different > FEWEST_TEXTS && different * 2 > self.present
     }
 
     /// How many different texts there are.
@@ -102,8 +103,8 @@ impl Codes {
         self.codes.len()
     }
 
-    /// The place of each row's text among the sorted texts, and the texts.
-    pub(crate) fn finish(self) -> (Vec<f64>, Vec<String>) {
+    /// The sorted texts. Replaces the code of each row by the place of its text; NaN stays.
+    pub(crate) fn finish(self, rows: &mut [f64]) -> Vec<String> {
         let mut texts: Vec<(String, u32)> =
             self.codes.into_iter().map(|(text, code)| (text.into_string(), code)).collect();
         texts.sort_unstable();
@@ -113,23 +114,22 @@ impl Codes {
                 *slot = f64::from(place);
             }
         }
-        let place = |code: &u32| places.get(index(*code)).copied().unwrap_or(f64::NAN);
-        let rows = self.rows.iter().map(place).collect();
-        (rows, texts.into_iter().map(|(text, _)| text).collect())
+        for row in rows.iter_mut().filter(|row| !row.is_nan()) {
+            *row = places.get(floor_to_usize(*row)).copied().unwrap_or(f64::NAN);
+        }
+        texts.into_iter().map(|(text, _)| text).collect()
     }
 }
 
 impl<'a> Builder<'a> {
-    pub(super) fn new(plans: &'a Plans, spec: &DataSpec) -> Self {
+    pub(super) fn new(plans: &'a Plans, spec: &DataSpec, memory: MemoryBudget) -> Self {
         let column = |plan: &Plan| match plan {
             Plan::Skip
             | Plan::Label(_)
             | Plan::Group
             | Plan::Weight(_)
             | Plan::Time(Form::Number(_)) => Growing::Nothing,
-            Plan::Number(_) | Plan::Boolean(_) | Plan::Date(_) | Plan::Time(_) => {
-                Growing::Numbers(Vec::new())
-            }
+            Plan::Number(_) | Plan::Boolean(_) | Plan::Date(_) | Plan::Time(_) => Growing::Numbers,
             Plan::Category { .. } => Growing::Codes(Codes::default()),
         };
         let is_class = plans.plans.contains(&Plan::Label(LabelPlan::Classes));
@@ -141,9 +141,9 @@ impl<'a> Builder<'a> {
             labels: if is_class { Labels::classes() } else { Labels::values() },
             width: plans.plans.iter().filter(|plan| **plan != Plan::Skip).count(),
             groups: Codes::default(),
-            times: Vec::new(),
-            weights: Vec::new(),
-            parts: Vec::new(),
+            spool: Spool::new(plans.plans.len() + Extra::COUNT, memory.table_bytes / VALUE_BYTES),
+            is_given: spec.split.validation_source.is_some() || spec.split.test_source.is_some(),
+            memory,
             plans,
             rows: 0,
             unlabelled: 0,
@@ -179,7 +179,9 @@ impl<'a> Builder<'a> {
             self.unlabelled += 1;
             return Ok(());
         }
-        self.parts.push(self.part);
+        if self.is_given {
+            self.spool.push(self.extra(Extra::Part), self.part);
+        }
         for (index, (cell, plan)) in record.iter().zip(plans).enumerate() {
             if matches!(plan, Plan::Time(_)) && self.missing.presence(cell) != Presence::Present {
                 let column = self.plans.names.get(index).map(|name| shown(name));
@@ -194,6 +196,7 @@ impl<'a> Builder<'a> {
                 self.note(line, index, cell, fault);
             }
         }
+        self.spool.end_row()?;
         Ok(())
     }
 
@@ -209,7 +212,7 @@ impl<'a> Builder<'a> {
         let weight = number(form, cell).ok().filter(|weight| is_present && is_weight(*weight));
         match weight {
             Some(weight) => {
-                self.weights.push(weight);
+                self.spool.push(self.extra(Extra::Weight), weight);
                 Ok(())
             }
             None => Err(DataError::Weight {
@@ -218,6 +221,11 @@ impl<'a> Builder<'a> {
                 value: shown(&String::from_utf8_lossy(cell)),
             }),
         }
+    }
+
+    /// The column of the spool.
+    const fn extra(&self, extra: Extra) -> usize {
+        self.plans.plans.len() + extra.index()
     }
 
     fn cell(&mut self, index: usize, cell: &[u8], plan: Plan) -> Result<(), Fault> {
@@ -233,15 +241,17 @@ impl<'a> Builder<'a> {
                 return Ok(());
             }
             Plan::Group if self.missing.presence(cell) == Presence::Missing => {
-                self.groups.push_missing();
+                self.spool.push(self.extra(Extra::Group), f64::NAN);
                 return Ok(());
             }
             Plan::Group => {
                 let text = std::str::from_utf8(cell).map_err(|_| Fault::NotUtf8)?;
-                return self.groups.push(text, MAX_VALUES);
+                let code = self.groups.code(text, MAX_VALUES)?;
+                self.spool.push(self.extra(Extra::Group), code);
+                return Ok(());
             }
             Plan::Time(form) => {
-                self.times.push(number(form, cell)?);
+                self.spool.push(self.extra(Extra::Time), number(form, cell)?);
                 (Some(form), true)
             }
             Plan::Category { .. } => (None, false),
@@ -253,27 +263,32 @@ impl<'a> Builder<'a> {
             Presence::MissingAmongNumbers => has_weak,
         };
         match (self.columns.get_mut(index), form) {
-            (Some(Growing::Numbers(values)), Some(form)) => {
-                values.push(if is_missing { f64::NAN } else { number(form, cell)? });
+            (Some(Growing::Numbers), Some(form)) => {
+                let value = if is_missing { f64::NAN } else { number(form, cell)? };
+                self.spool.push(index, value);
                 Ok(())
             }
-            (Some(Growing::Codes(codes)), _) if is_missing => {
-                codes.push_missing();
+            (Some(Growing::Codes(_)), _) if is_missing => {
+                self.spool.push(index, f64::NAN);
                 Ok(())
             }
             (Some(column @ Growing::Codes(_)), _) => {
                 let text = std::str::from_utf8(cell).map_err(|_| Fault::NotUtf8)?;
                 let Growing::Codes(codes) = column else { return Ok(()) };
-                match codes.push(text, MAX_CATEGORIES) {
+                match codes.code(text, MAX_CATEGORIES) {
+                    Ok(code) => {
+                        self.spool.push(index, code);
+                        Ok(())
+                    }
                     Err(_) if plan == (Plan::Category { is_asked_for: false }) => {
                         *column = Growing::FreeText;
                         Ok(())
                     }
-                    result => result,
+                    Err(fault) => Err(fault),
                 }
             }
             // Every plan has its kind of column.
-            (Some(Growing::Nothing | Growing::FreeText | Growing::Numbers(_)) | None, _) => Ok(()),
+            (Some(Growing::Nothing | Growing::FreeText | Growing::Numbers) | None, _) => Ok(()),
         }
     }
 
@@ -290,27 +305,19 @@ impl<'a> Builder<'a> {
     }
 
     /// The columns that are read, those of free text, the labels and the roles.
-    pub(super) fn finish(self) -> Result<Built, DataError> {
+    pub(super) fn finish(mut self) -> Result<Built, DataError> {
         if let Some(cell) = self.bad {
             return Err(DataError::Cell { cell: Box::new(cell), more: self.more_bad });
         }
-        let mut columns = Vec::with_capacity(self.width);
+        let mut shelf = Shelf::new(self.memory.table_bytes);
         let (mut seasonal, mut free) = (None, Vec::new());
-        for ((growing, plan), name) in
-            self.columns.into_iter().zip(&self.plans.plans).zip(&self.plans.names)
-        {
-            let (kind, form) = match plan {
-                Plan::Skip | Plan::Label(_) | Plan::Group | Plan::Weight(_) => continue,
-                Plan::Number(form) => (ColumnType::Number, Some(*form)),
-                Plan::Boolean(form) => (ColumnType::Boolean, Some(*form)),
-                Plan::Date(form) => (ColumnType::Date, Some(*form)),
-                Plan::Time(form) => {
-                    seasonal = Some(name.clone());
-                    (ColumnType::Date, Some(*form))
-                }
-                Plan::Category { .. } => (ColumnType::Category, None),
-            };
-            let (values, categories) = match growing {
+        let plans = self.plans.plans.iter().zip(&self.plans.names);
+        for (index, (growing, (plan, name))) in self.columns.into_iter().zip(plans).enumerate() {
+            let Some((kind, form)) = kind_of(plan) else { continue };
+            if matches!(plan, Plan::Time(_)) {
+                seasonal = Some(name.clone());
+            }
+            let codes = match growing {
                 Growing::Nothing => continue,
                 Growing::FreeText => {
                     free.push(Skipped { name: name.clone(), why: Why::FreeText(None) });
@@ -324,25 +331,72 @@ impl<'a> Builder<'a> {
                     free.push(Skipped { name: name.clone(), why });
                     continue;
                 }
-                Growing::Numbers(values) => (values, Vec::new()),
-                Growing::Codes(codes) => codes.finish(),
+                Growing::Numbers => None,
+                Growing::Codes(codes) => Some(codes),
             };
+            let mut values = self.spool.take(index)?;
+            let categories = codes.map(|codes| codes.finish(&mut values)).unwrap_or_default();
             let cells = Cells::pack(&values);
-            columns.push(Column { name: name.clone(), kind, cells, categories, form });
+            shelf.push(Column { name: name.clone(), kind, cells, categories, form })?;
         }
+        let columns = shelf.into_columns();
+        let mut extra = |extra: Extra| self.spool.take(self.plans.plans.len() + extra.index());
+        let (mut groups, times, parts) =
+            (extra(Extra::Group)?, extra(Extra::Time)?, extra(Extra::Part)?);
+        let weights = extra(Extra::Weight)?;
         let has = |plan: fn(&Plan) -> bool| self.plans.plans.iter().any(plan);
         let is_grouped = has(|plan| *plan == Plan::Group);
         let is_timed = has(|plan| matches!(plan, Plan::Time(_)));
         let is_weighted = has(|plan| matches!(plan, Plan::Weight(_)));
-        let is_given = self.parts.iter().any(|part| *part != GIVEN_POOL);
+        let is_given = parts.iter().any(|part| *part != GIVEN_POOL);
+        if is_grouped {
+            self.groups.finish(&mut groups);
+        }
         let roles = Roles {
-            group: is_grouped.then(|| Cells::pack(&self.groups.finish().0)),
-            time: is_timed.then(|| Cells::pack(&self.times)),
-            given: is_given.then(|| Cells::pack(&self.parts)),
-            weight: is_weighted.then(|| Cells::pack(&self.weights)),
+            group: is_grouped.then(|| Cells::pack(&groups)),
+            time: is_timed.then(|| Cells::pack(&times)),
+            given: is_given.then(|| Cells::pack(&parts)),
+            weight: is_weighted.then(|| Cells::pack(&weights)),
             seasonal: seasonal.filter(|name| columns.iter().any(|c: &Column| c.name == *name)),
         };
         Ok(Built { columns, free, labels: self.labels, roles })
+    }
+}
+
+/// The columns of the spool after those of the file.
+#[derive(Clone, Copy)]
+enum Extra {
+    /// The codes of the groups.
+    Group,
+    /// The times that order the rows.
+    Time,
+    /// The splits of the rows.
+    Part,
+    /// The weights of the rows.
+    Weight,
+}
+
+impl Extra {
+    const COUNT: usize = 4;
+
+    const fn index(self) -> usize {
+        match self {
+            Self::Group => 0,
+            Self::Time => 1,
+            Self::Part => 2,
+            Self::Weight => 3,
+        }
+    }
+}
+
+/// What a column of inputs has, and how it is written; `None` for a column that is not an input.
+const fn kind_of(plan: &Plan) -> Option<(ColumnType, Option<Form>)> {
+    match plan {
+        Plan::Skip | Plan::Label(_) | Plan::Group | Plan::Weight(_) => None,
+        Plan::Number(form) => Some((ColumnType::Number, Some(*form))),
+        Plan::Boolean(form) => Some((ColumnType::Boolean, Some(*form))),
+        Plan::Date(form) | Plan::Time(form) => Some((ColumnType::Date, Some(*form))),
+        Plan::Category { .. } => Some((ColumnType::Category, None)),
     }
 }
 

@@ -29,6 +29,7 @@ use self::plan::Plans;
 use self::rows::Rows;
 use self::scan::Scan;
 use crate::error::{DataError, SOURCE, TEST_SOURCE, VALIDATION_SOURCE, shown};
+use crate::memory::MemoryBudget;
 use crate::table::{GIVEN_POOL, GIVEN_TEST, GIVEN_VALIDATION, Table, info, warning};
 use crate::text::TextSource;
 
@@ -37,6 +38,7 @@ pub(crate) fn read(
     source: &TextSource,
     spec: &DataSpec,
     label: Option<&str>,
+    memory: MemoryBudget,
 ) -> Result<Table, DataError> {
     let others = others(spec)?;
     let first = Input::new(source, &spec.source, GIVEN_POOL, SOURCE, spec)?;
@@ -47,7 +49,7 @@ pub(crate) fn read(
     let scan = scan(&inputs, spec, label)?;
     let plans = Plans::new(&scan, spec, label)?;
     let mut notes: Vec<DataNote> = inputs.iter().flat_map(|input| input.notes(spec)).collect();
-    let mut table = Builder::new(&plans, spec);
+    let mut table = Builder::new(&plans, spec, memory);
     for input in &inputs {
         let mut rows = input.rows()?;
         if plans.has_header {

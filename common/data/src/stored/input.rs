@@ -197,11 +197,11 @@ fn category(stored: &dyn Stored, is_labelled: &[bool], is_asked_for: bool) -> Re
     match codes(stored, is_labelled, MAX_CATEGORIES) {
         Err(bad) if is_asked_for => Err(bad),
         Err(_) => Ok(Values::Free { different: None }),
-        Ok(codes) if !is_asked_for && codes.are_free_text() => {
+        Ok((codes, _)) if !is_asked_for && codes.are_free_text() => {
             Ok(Values::Free { different: Some(codes.different()) })
         }
-        Ok(codes) => {
-            let (values, categories) = codes.finish();
+        Ok((codes, mut values)) => {
+            let categories = codes.finish(&mut values);
             Ok(Values::Read { kind: ColumnType::Category, values, categories })
         }
     }
@@ -209,14 +209,16 @@ fn category(stored: &dyn Stored, is_labelled: &[bool], is_asked_for: bool) -> Re
 
 /// The group of each row, from 0; NaN for a row without one.
 pub(super) fn groups(stored: &dyn Stored, is_labelled: &[bool]) -> Result<Vec<f64>, Bad> {
-    Ok(codes(stored, is_labelled, MAX_VALUES)?.finish().0)
+    let (codes, mut rows) = codes(stored, is_labelled, MAX_VALUES)?;
+    codes.finish(&mut rows);
+    Ok(rows)
 }
 
-/// The texts of all rows, if they are at most `most` different ones.
-fn codes(stored: &dyn Stored, is_labelled: &[bool], most: usize) -> Result<Codes, Bad> {
+/// The texts of all rows, if they are at most `most` different ones, and the code of each row.
+fn codes(stored: &dyn Stored, is_labelled: &[bool], most: usize) -> Result<(Codes, Vec<f64>), Bad> {
     let missing = MissingTexts::new(&[]);
     let is_spelling = stored.kind() == Kind::Spelling;
-    let (mut row, mut bad, mut codes) = (0, None, Codes::default());
+    let (mut row, mut bad, mut codes, mut rows) = (0, None, Codes::default(), Vec::new());
     stored.texts(&mut |text| {
         let is_present = |text: &&str| {
             !text.is_empty()
@@ -224,13 +226,16 @@ fn codes(stored: &dyn Stored, is_labelled: &[bool], most: usize) -> Result<Codes
         };
         if is_labelled.get(row).copied().unwrap_or_default() && bad.is_none() {
             match text.map(str::trim).filter(is_present) {
-                None => codes.push_missing(),
-                Some(text) => bad = codes.push(text, most).err().map(|fault| Bad { row, fault }),
+                None => rows.push(f64::NAN),
+                Some(text) => match codes.code(text, most) {
+                    Ok(code) => rows.push(code),
+                    Err(fault) => bad = Some(Bad { row, fault }),
+                },
             }
         }
         row += 1;
     });
-    bad.map_or(Ok(codes), Err)
+    bad.map_or(Ok((codes, rows)), Err)
 }
 
 /// What one pass over a column of text finds.

@@ -67,6 +67,11 @@ pub(crate) fn read_label(
 }
 
 impl Label {
+    /// Whether each row of the files has a label.
+    pub(crate) fn is_labelled(&self) -> &[bool] {
+        &self.is_labelled
+    }
+
     /// Removes the rows that have no label from the items of a file. A row has `width` items.
     pub(crate) fn retain_rows<T>(&self, items: &mut Vec<T>, width: usize) {
         let mut item = 0;

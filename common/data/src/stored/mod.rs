@@ -18,7 +18,10 @@ use crate::error::{DataError, GROUP, IGNORE, TIME, TYPES, WEIGHT, shown};
 use crate::fault::Fault;
 use crate::file_error::FileError;
 use crate::forms::CellFault;
+use crate::given::Given;
 use crate::limits::{MAX_FEATURES, MAX_NUMBER, MAX_VALUES};
+use crate::memory::MemoryBudget;
+use crate::shelf::Shelf;
 use crate::table::{Column, Roles, Skipped, Table, Why, info, is_weight, warning};
 
 pub(crate) use label::{Label, read_label};
@@ -64,7 +67,7 @@ pub(crate) struct Builder<'a> {
     spec: &'a DataSpec,
     label: Label,
     names: Vec<String>,
-    columns: Vec<Column>,
+    columns: Shelf,
     skipped: Vec<Skipped>,
     roles: Roles,
     /// The columns of free text.
@@ -72,6 +75,8 @@ pub(crate) struct Builder<'a> {
     /// The columns whose whole numbers are rounded.
     rounded: Vec<String>,
     notes: Vec<DataNote>,
+    /// The files that the rows are from.
+    files: Given<'a>,
 }
 
 impl<'a> Builder<'a> {
@@ -85,15 +90,18 @@ impl<'a> Builder<'a> {
         names: Vec<String>,
         groups: &[String],
         label: Label,
+        files: Given<'a>,
     ) -> Result<Self, DataError> {
         let path = || spec.source.clone();
         if names.len() > MAX_FEATURES + 1 {
             return Err(DataError::TooLarge { path: path() });
         }
         check_names(spec, &names, groups)?;
-        let (columns, skipped, free, rounded) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        let (roles, notes) = (Roles::default(), Vec::new());
-        Ok(Self { spec, label, names, columns, skipped, roles, free, rounded, notes })
+        let columns = Shelf::new(MemoryBudget::DEFAULT.table_bytes);
+        let (skipped, free, rounded) = (Vec::new(), Vec::new(), Vec::new());
+        let given = files.parts(&label.is_labelled);
+        let (roles, notes) = (Roles { given, ..Roles::default() }, Vec::new());
+        Ok(Self { spec, label, names, columns, skipped, roles, free, rounded, notes, files })
     }
 
     /// Leaves out a column that the spec leaves out, or that cannot be read.
@@ -139,7 +147,7 @@ impl<'a> Builder<'a> {
                     self.rounded.push(name.to_owned());
                 }
                 let (name, cells, form) = (name.to_owned(), Cells::pack(&values), input.form);
-                self.columns.push(Column { name, kind, cells, categories, form });
+                self.columns.push(Column { name, kind, cells, categories, form })?;
             }
         }
         Ok(())
@@ -169,7 +177,7 @@ impl<'a> Builder<'a> {
         let rows = self.label.is_labelled.iter().enumerate().filter(|(_, is_read)| **is_read);
         let timeless = rows.zip(values).find(|(_, value)| value.is_nan());
         if let Some(((row, _), _)) = timeless {
-            return Err(FileError::NoTime { path, row, column }.into());
+            return Err(self.files.locate(FileError::NoTime { path, row, column }.into()));
         }
         let text = format!(
             "the latest rows by {column:?} are the test split, and those before them the \
@@ -182,7 +190,7 @@ impl<'a> Builder<'a> {
             let (name, cells, form) = (name.to_owned(), cells.clone(), input.form);
             self.roles.seasonal = Some(name.clone());
             let (kind, categories) = (ColumnType::Date, Vec::new());
-            self.columns.push(Column { name, kind, cells, categories, form });
+            self.columns.push(Column { name, kind, cells, categories, form })?;
         }
         self.roles.time = Some(cells);
         Ok(())
@@ -211,7 +219,8 @@ impl<'a> Builder<'a> {
     fn bad_value(&self, name: &str, stored: &dyn Stored, bad: Bad) -> DataError {
         let is_typed = self.spec.table.types.contains_key(name);
         let field = if is_typed { TYPES } else { crate::error::SOURCE };
-        bad.into_error(Place { field, path: &self.spec.source, column: name }, stored, 0)
+        let place = Place { field, path: &self.spec.source, column: name };
+        self.files.locate(bad.into_error(place, stored, 0))
     }
 
     pub(crate) fn finish(self) -> Table {
@@ -236,7 +245,7 @@ impl<'a> Builder<'a> {
         }
         Table {
             names: self.names,
-            columns: self.columns,
+            columns: self.columns.into_columns(),
             skipped: self.skipped,
             labels: self.label.labels,
             roles: self.roles,

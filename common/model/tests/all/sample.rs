@@ -70,7 +70,7 @@ pub(crate) fn table(task: Task, season: bool) -> Sample {
     let schema = (**splits.schema.as_ref().unwrap()).clone();
     let features = splits.validation.features;
     assert_eq!(features.nrows(), ROWS);
-    let features = features.outer_iter().map(|row| row.to_vec()).collect();
+    let features = features.in_memory().unwrap().outer_iter().map(|row| row.to_vec()).collect();
     Sample { schema, csv, raw, features }
 }
 

@@ -63,7 +63,7 @@ pub(crate) fn trainer(net: &str, spec: &TrainSpec, validation: usize) -> anyhow:
         let features = Array2::from_shape_simple_fn((rows, features as usize), normal);
         Examples {
             weights: None,
-            features,
+            features: features.into(),
             targets: Targets::Classes((0..rows).map(|_| random.random_range(0..outputs)).collect()),
         }
     };

@@ -91,7 +91,7 @@ fn weights(examples: &Examples) -> Vec<f64> {
 }
 
 fn wide(examples: &Examples) -> Array2<f64> {
-    examples.features.mapv(f64::from)
+    examples.features.to_array().unwrap().mapv(f64::from)
 }
 
 /// The scale of errors: the largest gradient, but at least 0.01, because gradients through the

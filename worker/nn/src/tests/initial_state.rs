@@ -59,7 +59,8 @@ fn a_step_that_lacks_something_is_an_internal_error() {
     let mut network = Network::new(Family::available()[0], &spec(), 4, 3, 10).unwrap();
     let mut stream = draws(3);
     let mut by_columns = examples(10, 4, 3, &mut stream);
-    by_columns.features = by_columns.features.t().as_standard_layout().to_owned().reversed_axes();
+    let by_rows = by_columns.features.in_memory().unwrap();
+    by_columns.features = by_rows.t().as_standard_layout().to_owned().reversed_axes().into();
     let error = network.backpropagate(&by_columns, &[0, 1], &mut stream).err();
     assert_eq!(error, missing("row-major features"));
     assert_eq!(error.map(|error| error.class()), Some(ErrorClass::Internal));

@@ -41,7 +41,7 @@ fn probabilities(kept: &Kept) -> Vec<f64> {
 #[test]
 fn a_model_predicts_the_bits_that_its_training_predicted() {
     let data = digits();
-    let features = data.test.as_ref().unwrap().features.clone();
+    let features = data.test.as_ref().unwrap().features.to_array().unwrap();
     for (number, activation) in (0..).zip(ACTIVATIONS) {
         let normalization = NORMALIZATIONS[number % NORMALIZATIONS.len()];
         let precision = if number == 1 { Precision::Bf16 } else { Precision::F32 };
@@ -160,7 +160,7 @@ fn a_measure_of_the_other_task_is_refused() {
 #[test]
 fn a_model_with_a_stage_predicts_the_bits_that_its_training_predicted() {
     let data = table();
-    let features = data.test.as_ref().unwrap().features.clone();
+    let features = data.test.as_ref().unwrap().features.to_array().unwrap();
     let periodic = Embedding::Periodic { size: 4, frequency_scale: 0.3 };
     let segments = Embedding::PiecewiseLinear { size: 5 };
     for (scaling, embedding, input_scaling, weight_average) in [
@@ -199,7 +199,7 @@ fn a_model_with_a_stage_predicts_the_bits_that_its_training_predicted() {
 #[test]
 fn an_ensemble_averages_its_members() {
     let data = digits();
-    let features = data.test.as_ref().unwrap().features.clone();
+    let features = data.test.as_ref().unwrap().features.to_array().unwrap();
     let spec = TrainSpec { epochs: 2, batch_size: 64, hidden: vec![16], ..spec() };
     let kept = [trained(&spec, &data, 1).1, trained(&spec, &data, 2).1];
     let members = kept

@@ -66,7 +66,7 @@ fn case(golden: Value) -> Case {
     Case {
         spec,
         widths,
-        examples: Examples { features: x, targets, weights: None },
+        examples: Examples { features: x.into(), targets, weights: None },
         batch: named(&golden, "batch"),
         golden,
     }
@@ -225,7 +225,7 @@ fn scaled_error(got: &[Vec<f64>], want: &[Vec<f64>]) -> f64 {
 fn the_plain_network_computes_what_pytorch_computes() {
     for case in cases() {
         let golden = &case.golden["f64"];
-        let x = case.examples.features.mapv(f64::from);
+        let x = case.examples.features.to_array().unwrap().mapv(f64::from);
         let x = x.slice_move(ndarray::s![..case.batch, ..]);
         let outcome =
             train_pass(&case.spec, &case.widths, &start(&case), &x, &case.examples.targets);
@@ -258,7 +258,13 @@ fn the_plain_optimizers_compute_what_pytorch_computes() {
                 PlainUpdater::new(spec, is_weight(&network(&case, spec, Family::available()[0])));
             for rows in halves(&case) {
                 let rows: Vec<usize> = rows.into_iter().map(|row| row as usize).collect();
-                let x = case.examples.features.select(ndarray::Axis(0), &rows).mapv(f64::from);
+                let x = case
+                    .examples
+                    .features
+                    .to_array()
+                    .unwrap()
+                    .select(ndarray::Axis(0), &rows)
+                    .mapv(f64::from);
                 let targets = targets_at(&case.examples.targets, &rows);
                 let gradients = train_pass(spec, &case.widths, &parameters, &x, &targets).gradients;
                 updater.step(&mut parameters, &gradients);

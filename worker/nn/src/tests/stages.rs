@@ -133,7 +133,7 @@ impl Case {
 
     /// The loss, and the gradients by the parameters of the layers.
     fn plain(&self, parameters: &[f64]) -> (f64, Vec<f64>) {
-        let x = self.examples.features.mapv(f64::from);
+        let x = self.examples.features.in_memory().unwrap().mapv(f64::from);
         let mixed = plain_stage(&self.fitted, parameters, &x);
         let hidden = self.spec.hidden.iter().map(|&units| units as usize);
         let widths: Vec<usize> = [mixed.ncols()].into_iter().chain(hidden).chain([3]).collect();
@@ -283,7 +283,11 @@ fn golden() -> (Golden, Splits) {
     let make = |values: &[f32]| {
         let shape = (values.len() / golden.columns, golden.columns);
         let features = Array2::from_shape_vec(shape, values.to_vec()).unwrap();
-        Examples { features, targets: Targets::Values(vec![0.0; shape.0]), weights: None }
+        Examples {
+            features: features.into(),
+            targets: Targets::Values(vec![0.0; shape.0]),
+            weights: None,
+        }
     };
     let (train, validation) = (make(&golden.train), make(&golden.others));
     (golden, Splits { train, validation, folds: Vec::new(), test: None, outputs: 1, schema: None })
@@ -299,7 +303,9 @@ fn scaled_numbers_are_those_of_numpy_and_scikit_learn() {
         let spec = TrainSpec { scaling, ..spec() };
         let stage = fit::stage(&spec, &data);
         let scaled = fit::scaled(&stage, &data).unwrap();
-        for (index, (got, want)) in scaled.validation.features.iter().zip(want).enumerate() {
+        for (index, (got, want)) in
+            scaled.validation.features.in_memory().unwrap().iter().zip(want).enumerate()
+        {
             // The constant column is 0 here.
             let want = if index % golden.columns == 4 { 0.0 } else { *want };
             let error = (f64::from(*got) - want).abs();

@@ -151,7 +151,7 @@ fn jolt_of_sum<const BIT: u32>(value: f64) -> f64 {
 /// The plain pass: exact, and with four different sets of rounding errors.
 fn plain_passes(case: &Case, training: &Training, parameters: &[f64]) -> (Outcome, [Outcome; 4]) {
     let rows: Vec<usize> = case.rows().into_iter().map(|row| row as usize).collect();
-    let x = training.examples.features.select(Axis(0), &rows).mapv(f64::from);
+    let x = training.examples.features.to_array().unwrap().select(Axis(0), &rows).mapv(f64::from);
     let targets = targets_at(&training.examples.targets, &rows);
     let (widths, masks) = (case.widths(), training.masks(case.rows));
     let pass = |round, round_back| {

@@ -67,7 +67,7 @@ fn predicted(kept: &Kept, number: usize, examples: &Examples) -> Vec<f64> {
     let member = Member { weight: 1.0, ..kept.model.members()[number].clone() };
     let model = Model::new(kept.model.schema().clone(), vec![member]).unwrap();
     let mut predicted = Vec::new();
-    let features = examples.features.as_slice().unwrap();
+    let features = examples.features.in_memory().unwrap().as_slice().unwrap();
     Predictor::new(&model).unwrap().predict(features, &mut predicted).unwrap();
     predicted
 }

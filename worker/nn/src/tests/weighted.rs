@@ -49,7 +49,7 @@ fn weighted_losses_and_gradients_are_those_of_scikit_learn() {
 
         let weight = |weight: &f64| RowWeight { loss: *weight as f32, measures: 1.0 };
         let weights = Some(weights.iter().map(weight).collect());
-        let examples = Examples { features: x, targets, weights };
+        let examples = Examples { features: x.into(), targets, weights };
         for family in Family::available() {
             let mut network = Network::new(family, &spec, widths[0], outputs, 11).unwrap();
             let positions: Vec<usize> =

@@ -115,7 +115,7 @@ pub(crate) fn examples(
         0 => Targets::Values(classes.iter().map(|&class| class as f32 - 1.0).collect()),
         _ => Targets::Classes(classes),
     };
-    Examples { features: x, targets, weights: None }
+    Examples { features: x.into(), targets, weights: None }
 }
 
 /// Splits with `rows` random training examples. `outputs` 0 is regression.
