@@ -14,13 +14,13 @@ Examples:
   caviar model digits --ensemble -o models/digits
   caviar model digits --trial 46 --format onnx,safetensors")]
 pub(crate) struct ModelArguments {
-    /// Which model.
+    /// Which of the models that are kept.
     #[command(flatten)]
     pub(crate) choice: Choice,
     /// Calibrate the probabilities on the validation split, with one temperature for each network
     #[arg(long)]
     pub(crate) calibrate: bool,
-    /// What is written.
+    /// The folder that is written, and its files.
     #[command(flatten)]
     pub(crate) folder: FolderArguments,
     /// Where to read from.
@@ -34,10 +34,10 @@ Examples:
   caviar refit digits                        The winner, trained again on all rows
   caviar refit digits --ensemble --format caviar,onnx -o digits-final")]
 pub(crate) struct RefitArguments {
-    /// Which model.
+    /// Which of the models that are kept.
     #[command(flatten)]
     pub(crate) choice: Choice,
-    /// What is written.
+    /// The folder that is written, and its files.
     #[command(flatten)]
     pub(crate) folder: FolderArguments,
     /// Where to read from.

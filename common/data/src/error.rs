@@ -2,7 +2,6 @@
 
 use std::io;
 
-use caviar_common::error::ErrorClass;
 use caviar_common::limits::MAX_ROW_WEIGHT;
 use caviar_common::text::shortened;
 
@@ -12,8 +11,8 @@ use crate::limits::{MAX_FEATURES, MAX_INPUTS, MAX_RECORD_BYTES, MAX_VALUES, MIN_
 use crate::schema_error::SchemaError;
 
 pub(crate) use crate::fields::{
-    CLASS_WEIGHTS, COLUMNS, DELIMITER, FOLDS, GROUP, HEADER, IGNORE, LABEL, LABELS, MISSING,
-    SOURCE, TEST, TEST_SOURCE, TIME, TYPES, VALIDATION, VALIDATION_SOURCE, WEIGHT,
+    CLASS_WEIGHTS, COLUMNS, DELIMITER, GROUP, HEADER, IGNORE, LABEL, LABELS, MISSING, SOURCE, TEST,
+    TEST_SOURCE, TIME, TYPES, VALIDATION, VALIDATION_SOURCE, WEIGHT,
 };
 
 /// Longest text from a file that an error shows, in characters.
@@ -163,7 +162,7 @@ pub enum DataError {
         name: String,
         /// The names of the columns.
         columns: String,
-        /// A likely correction.
+        /// What was probably meant, for the message.
         hint: String,
     },
     /// The first record of a text file looks like a row.
@@ -423,7 +422,7 @@ pub enum DataError {
     LargeFolds {
         /// The bytes of all inputs.
         bytes: usize,
-        /// The most bytes.
+        /// The most bytes that are accepted.
         most: usize,
     },
     /// A column for `time` that has neither numbers nor dates.
@@ -462,7 +461,7 @@ pub enum DataError {
     NoWeight {
         /// The field with the weights.
         field: &'static str,
-        /// The split.
+        /// The split in which no row counts.
         split: &'static str,
     },
     /// A weight of a class that does not exist.
@@ -472,7 +471,7 @@ pub enum DataError {
         class: String,
         /// The classes of the data.
         classes: String,
-        /// A likely correction.
+        /// What was probably meant, for the message.
         hint: String,
     },
     /// A given file with other columns.
@@ -523,92 +522,6 @@ pub enum DataError {
     /// A table does not have what a model needs.
     #[error(transparent)]
     Schema(Box<SchemaError>),
-}
-
-impl DataError {
-    /// The same error for a file that another field of the sweep file names.
-    pub(crate) fn of_field(mut self, other: &'static str) -> Self {
-        if let Self::Open { field, .. } | Self::Read { field, .. } | Self::Empty { field, .. } =
-            &mut self
-        {
-            *field = other;
-        }
-        if let Self::File(error) = &mut self
-            && let FileError::Content { field, .. } | FileError::Value { field, .. } =
-                error.as_mut()
-            && *field == SOURCE
-        {
-            *field = other;
-        }
-        self
-    }
-
-    /// What a caller can do about it. Usually that is to fix the file or the sweep.
-    #[must_use]
-    pub fn class(&self) -> ErrorClass {
-        if let Self::Open { source, .. } = self
-            && source.kind() == io::ErrorKind::NotFound
-        {
-            ErrorClass::NotFound
-        } else if matches!(self, Self::Open { .. } | Self::Read { .. }) || self.is_of_scratch() {
-            ErrorClass::Unavailable
-        } else {
-            ErrorClass::Invalid
-        }
-    }
-
-    /// Whether a temporary file failed, which is not the fault of the data.
-    fn is_of_scratch(&self) -> bool {
-        matches!(self, Self::File(error) if matches!(**error, FileError::Scratch { .. }))
-    }
-
-    /// The field of the sweep file to change: `data.source`, `data.label`, `data.labels`,
-    /// `data.validation` or `data.test`.
-    pub fn field(&self) -> &'static str {
-        match self {
-            Self::UnknownBuiltin { .. }
-            | Self::UnknownFormat { .. }
-            | Self::TooLarge { .. }
-            | Self::TooFewRows { .. }
-            | Self::NotText { .. }
-            | Self::NoInputs { .. }
-            | Self::ManyInputs { .. }
-            | Self::NoFeatures { .. }
-            | Self::NameTwice { .. }
-            | Self::Ragged { .. }
-            | Self::OpenQuote { .. }
-            | Self::BrokenCell { .. }
-            | Self::LongRow { .. } => SOURCE,
-            Self::LabelNotGiven { .. } | Self::NoSuchColumn { .. } => LABEL,
-            Self::LabelsNotGiven { .. } | Self::CountMismatch { .. } => LABELS,
-            Self::SharesTooLarge { .. } | Self::SmallTraining { .. } => VALIDATION,
-            Self::NoTime { .. } | Self::UnorderedTime { .. } => TIME,
-            Self::ManyFolds { .. } | Self::LargeFolds { .. } => FOLDS,
-            Self::Weight { .. } => WEIGHT,
-            Self::UnknownClass { .. } => CLASS_WEIGHTS,
-            Self::OneTime { field, .. }
-            | Self::FewGroups { field, .. }
-            | Self::NoWeight { field, .. }
-            | Self::OtherColumns { field, .. }
-            | Self::Superfluous { field, .. }
-            | Self::UnknownColumn { field, .. }
-            | Self::NoHeader { field, .. }
-            | Self::NothingToSpare { field, .. }
-            | Self::Open { field, .. }
-            | Self::Read { field, .. }
-            | Self::Empty { field, .. }
-            | Self::Magic { field, .. }
-            | Self::Truncated { field, .. }
-            | Self::Trailing { field, .. }
-            | Self::OneLabel { field, .. }
-            | Self::ManyClasses { field, .. }
-            | Self::Share { field, .. }
-            | Self::EmptySplit { field, .. } => field,
-            Self::Cell { cell, .. } => cell.field,
-            Self::File(error) => error.field(),
-            Self::Schema(error) => error.field(),
-        }
-    }
 }
 
 fn further(more: u64) -> String {

@@ -24,7 +24,7 @@ pub(crate) struct GivenFile<'a> {
 }
 
 impl<'a> Given<'a> {
-    /// The files that a spec names, of which none has been read.
+    /// The files that a spec names, before the first is read.
     ///
     /// # Errors
     /// A file with a given split has another format than `source`.

@@ -40,6 +40,7 @@ mod delimited;
 mod draw;
 mod encode;
 mod error;
+mod error_class;
 mod examples;
 mod fault;
 mod features;

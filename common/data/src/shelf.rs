@@ -17,7 +17,7 @@ pub(crate) struct Shelf {
 }
 
 impl Shelf {
-    /// No columns, of which at most `most_bytes` will be in memory.
+    /// No columns yet; at most `most_bytes` of them will be in memory.
     pub(crate) const fn new(most_bytes: usize) -> Self {
         Self { columns: Vec::new(), moved: 0, kept_bytes: 0, most_bytes }
     }

@@ -26,9 +26,9 @@ use crate::weights::Weights;
 /// The validation and test splits have the rounded share of all rows, and of every class its exact
 /// share rounded up or down, as far as each class keeps a row to train on. A class with one row is
 /// in the training split only. Regression is split at random. Rows keep their order within a split.
-/// With `group`, `time` or given files in the spec, they decide instead. With `folds`, the rows that
-/// are not in the test split are the training split, and are dealt to folds that have the same
-/// classes; with `group` as well, whole groups are dealt.
+/// With `group`, `time` or given files in the spec, they decide instead. With `folds`, the training
+/// split has all rows that are not in the test split, and they are dealt to folds that have the
+/// same classes; with `group` as well, whole groups are dealt.
 ///
 /// The columns become inputs, and for regression the targets are standardised, with what the
 /// training split tells: means and standard deviations, medians for missing values, and which
@@ -61,8 +61,7 @@ pub fn split_within(
     encoded(dataset, spec, &Rows::draw(dataset, spec, sweep_seed)?, (sweep_seed, memory))
 }
 
-/// All rows of `dataset` as the training split, encoded with what they tell. There is no other
-/// split. The rows are in the order of [`split`].
+/// All rows of `dataset` as the training split, encoded with what they tell, and no other split.
 ///
 /// # Errors
 /// More inputs than the limit, or a temporary file that cannot be written.

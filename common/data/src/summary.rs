@@ -75,8 +75,8 @@ impl Dataset {
         })
     }
 
-    /// The scores of the best prediction that does not depend on the inputs; over the folds of a
-    /// cross-validation their mean. A row counts with its weight, and that of its class is left out.
+    /// The scores of the best prediction that does not depend on the inputs; for a cross-validation
+    /// the mean over the folds. A row counts with its weight, without that of its class.
     fn baseline(&self, rows: &Rows, weights: &Weights<'_>) -> Baseline {
         // The scale of regression is that of all folds.
         let outputs = Outputs::fit(self.targets(), &rows.train);

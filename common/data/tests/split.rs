@@ -290,7 +290,8 @@ proptest! {
         prop_assert!(drawn.validation.is_empty());
         let Targets::Classes(labels) = data.targets() else { panic!("classes were asked for") };
         for class in 0..u32::try_from(sizes.len()).unwrap() {
-            let of_class = |fold: &Vec<usize>| fold.iter().filter(|&&row| labels[row] == class).count();
+            let of_class =
+                |fold: &Vec<usize>| fold.iter().filter(|&&row| labels[row] == class).count();
             let counts: Vec<usize> = drawn.folds.iter().map(of_class).collect();
             prop_assert!(counts.iter().max().unwrap() - counts.iter().min().unwrap() <= 1);
         }

@@ -24,7 +24,8 @@ pub struct Report {
 pub struct Figure {
     /// What the value measures.
     pub measure: Measure,
-    /// Its value, which can be NaN or infinite; `None` if it is undefined, see [`Predictions::measure`].
+    /// Its value, which can be NaN or infinite; `None` if it is undefined, see
+    /// [`Predictions::measure`].
     #[serde(with = "stored::optional")]
     pub value: Option<f64>,
     /// Its 95 % interval; `None` as described at [`interval`](crate::interval()).

@@ -195,7 +195,8 @@ proptest! {
             let found = temperature::fit(&predictions);
             prop_assert!((0.049..20.1).contains(&found), "{found}");
             let scaled = temperature::apply(found, &predictions);
-            let [before, after] = [&predictions, &scaled].map(|p| p.measure(Measure::LogLoss).unwrap());
+            let [before, after] =
+                [&predictions, &scaled].map(|p| p.measure(Measure::LogLoss).unwrap());
             prop_assert!(after <= before, "{found}: {after} {before}");
             // No other one on a grid is better. That the measure clips 0 makes it another problem.
             let is_right_possible = |(class, integers, _): &Row| {

@@ -104,7 +104,7 @@ pub struct Bin {
 }
 
 impl InputStage {
-    /// The inputs of the first layer for so many encoded inputs.
+    /// The inputs of the first layer for this number of encoded inputs.
     pub fn width(&self, inputs: usize) -> usize {
         let more = self.numbers.len().saturating_mul(self.columns().saturating_sub(1));
         inputs.saturating_add(more)
@@ -211,7 +211,7 @@ impl InputStage {
         tensors
     }
 
-    /// Checks that the parts fit each other and so many encoded inputs.
+    /// Checks that the parts fit each other and the number of encoded inputs.
     pub(crate) fn check(&self, inputs: usize) -> Result<(), StageFault> {
         if !is_ascending(&self.numbers) || self.numbers.iter().any(|&number| number >= inputs) {
             return Err(StageFault::Numbers { inputs });

@@ -110,7 +110,7 @@ pub(crate) fn tensors(stage: &InputStage) -> Vec<TorchTensor> {
     tensors
 }
 
-/// The expression that makes the stage of `width` encoded inputs, or `None` if there is none.
+/// The expression that makes the stage of `width` encoded inputs, or `None` without a stage.
 pub(crate) fn expression(stage: &InputStage, width: usize) -> Option<String> {
     if stage.is_empty() {
         return None;

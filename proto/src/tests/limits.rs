@@ -153,7 +153,7 @@ pub(super) fn from_worker(kind: From) -> Result<FromWorker, Problem> {
 }
 
 /// The field of the problem after `change` to a legal message.
-fn refused<M, T: std::fmt::Debug>(
+pub(super) fn refused<M, T: std::fmt::Debug>(
     legal: M,
     change: impl FnOnce(&mut M),
     decode: impl FnOnce(M) -> Result<T, Problem>,
@@ -574,39 +574,4 @@ fn the_requests_of_external_clients_are_limited() {
     assert_eq!(bad_tell(|t| t.outcome = v1::Outcome::Failed.into()), "message");
     assert_eq!(bad_tell(|t| t.seconds = -1.0), "seconds");
     assert_eq!(bad_tell(|t| t.metrics = [("a".to_owned(), 1.0)].into()), "epoch");
-}
-
-fn importance(shares: [f64; 2]) -> v1::Importance {
-    let [share, pair] = shares;
-    let parameters = ["units".to_owned(), "layers".to_owned()];
-    v1::Importance {
-        trials: 12,
-        provisional: 3,
-        parameters: vec![v1::Share { parameter: "units".to_owned(), share }],
-        pairs: vec![v1::PairShare { parameters: parameters.to_vec(), share: pair }],
-    }
-}
-
-#[test]
-fn a_share_above_1_by_rounding_is_accepted_as_1() {
-    // The share of the only parameter of a sweep with 300 trials.
-    let view = view::decode_importance(importance([1.000_000_000_000_000_2, -1e-17])).unwrap();
-    assert_eq!((view.parameters[0].share, view.pairs[0].share), (1.0, 0.0));
-}
-
-#[test]
-fn importance_is_limited() {
-    for share in [1.001, -0.001, f64::NAN, f64::INFINITY] {
-        let problem = view::decode_importance(importance([share, 0.5])).unwrap_err();
-        let expected = format!("parameters[0].share = {share}: expected a number from 0 to 1");
-        assert_eq!(problem.to_string(), expected);
-        let problem = view::decode_importance(importance([0.5, share])).unwrap_err();
-        assert_eq!(problem.field, "pairs[0].share");
-    }
-    let bad = |change: fn(&mut v1::Importance)| {
-        refused(importance([0.5, 0.5]), change, view::decode_importance)
-    };
-    assert_eq!(bad(|i| i.provisional = 13), "provisional");
-    assert_eq!(bad(|i| i.pairs[0].parameters.truncate(1)), "pairs[0].parameters");
-    assert_eq!(bad(|i| i.pairs = vec![i.pairs[0].clone(); view::MAX_PAIRS + 1]), "pairs");
 }

@@ -4,6 +4,7 @@
 mod checkpoints;
 mod domain;
 mod hostile;
+mod importance;
 mod limits;
 mod roundtrip;
 mod specs;

@@ -43,8 +43,8 @@ use crate::weights::Weights;
 
 const MAGIC: &[u8; 8] = b"caviarnn";
 /// Versions 1 and 2 knew no place within an epoch, version 3 no best epoch, and version 4 no
-/// measure and no weights. A training whose checkpoint is not read begins with the first epoch, with the same
-/// result.
+/// measure and no weights. A training whose checkpoint is not read begins with the first epoch,
+/// with the same result.
 const VERSION: u32 = 5;
 /// More steps than the longest training has. Below it, the count of steps cannot overflow.
 const MAX_STEPS: u64 = 1 << 53;
@@ -97,7 +97,7 @@ pub(crate) fn join(last: Option<EpochMetrics>, parts: &[Vec<u8>]) -> Vec<u8> {
     bytes
 }
 
-/// The inverse of [`join`] for so many trainings.
+/// The inverse of [`join`] for `count` trainings.
 ///
 /// # Errors
 /// The bytes are not such a checkpoint, or are damaged.

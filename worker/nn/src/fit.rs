@@ -63,7 +63,7 @@ pub(crate) fn scaled(stage: &InputStage, data: &Splits) -> Option<Splits> {
     Some(data)
 }
 
-/// The inputs that are numbers: those of the schema, and all if there is no schema.
+/// The inputs that are numbers: those of the schema, and without a schema all.
 pub(crate) fn numbers(data: &Splits) -> Vec<usize> {
     match &data.schema {
         Some(schema) => schema.encoder.numbers(),

@@ -24,7 +24,8 @@ pub(crate) struct Judge {
 }
 
 impl Judge {
-    /// A judge of the training for a fold by the objective; `None` if that needs only the loss or the accuracy.
+    /// A judge of the training for a fold by the objective; `None` if that needs only the loss or
+    /// the accuracy.
     ///
     /// # Errors
     /// The measure does not fit the data, or there is not enough memory.

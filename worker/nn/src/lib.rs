@@ -111,8 +111,8 @@
 //! | `kernels` | vectors, matrix layout and register tiles for AVX-512, AVX2 and NEON |
 //!
 //! `memory` computes the memory of a training beforehand ([`trial_bytes`]), and `check` refuses
-//! specs and data that cannot be trained. All memory is allocated when a trainer is made, except for
-//! rows that are in a file.
+//! specs and data that cannot be trained. All memory is allocated when a trainer is made, except
+//! for rows that are in a file.
 mod activation;
 mod average;
 mod batch_norm;
@@ -141,6 +141,7 @@ mod products;
 mod progress;
 mod quantile;
 mod refit;
+mod rows;
 mod schedule;
 mod softmax;
 mod stage;

@@ -11,8 +11,8 @@ use crate::judge::judge_bytes;
 use crate::kernels::{LANES, Shape, padded};
 use crate::optimizer::state_count;
 use crate::products::scratch_lens;
+use crate::rows::{capacity, is_weighted};
 use crate::stage::Stage;
-use crate::trainer::{capacity, is_weighted};
 
 /// The size of an f32 in bytes.
 const FLOAT_BYTES: u64 = 4;

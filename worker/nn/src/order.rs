@@ -8,8 +8,8 @@ use caviar_common::seed::Stream;
 ///
 /// Examples in memory are shuffled as a whole. Those in a file are read in windows of
 /// `window_rows` consecutive rows: the windows are shuffled, and then the rows of each window, so
-/// every window is read once; the rows are 0, 1, ... then. For example, rows 0 to 5 in windows of two can become
-/// 4 5, 1 0, 2 3.
+/// every window is read once; the rows are 0, 1, ... then. For example, rows 0 to 5 in windows of
+/// two can become 4 5, 1 0, 2 3.
 pub(crate) fn shuffle(order: &mut [u32], window_rows: Option<usize>, draws: &mut Stream) {
     let Some(window_rows) = window_rows else {
         draws.shuffle(order);

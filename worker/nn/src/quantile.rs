@@ -143,7 +143,7 @@ mod tests {
     use super::*;
 
     fn made(count: u32) -> Vec<f64> {
-        // Sines, many of which are cut to one value.
+        // Sines; many are cut to one value.
         let value = |row: u32| single(libm::sin(f64::from(row * row)).max(-0.4));
         let mut values: Vec<f64> = (0..count).map(|row| f64::from(value(row))).collect();
         values.sort_by(f64::total_cmp);

@@ -10,8 +10,9 @@ use crate::error::TrainError;
 use crate::kernels::Family;
 use crate::trainer::{Part, Prepared, Trainer};
 
-/// Trains a network on the train split for `epochs` epochs, of which the schedules of the spec may
-/// have more, and returns it as the only member of a model. The other splits are not used.
+/// Trains a network on the train split for `epochs` epochs, and returns it as the only member of a
+/// model. The schedules are those of the spec, which may have more epochs. The other splits are not
+/// used.
 ///
 /// The random numbers are those of the training with this seed of the sweep, trial and number
 /// within the trial. `sweep` is the name of the sweep, for the description of the model.

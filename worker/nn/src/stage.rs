@@ -84,7 +84,7 @@ enum Functions {
 }
 
 impl Stage {
-    /// The stage for so many encoded inputs, with places from `layout`; `None` if it changes
+    /// The stage for `inputs` encoded inputs, with places from `layout`; `None` if it changes
     /// nothing that was not changed before the training.
     ///
     /// # Errors

@@ -9,7 +9,7 @@ use caviar_common::numbers::{index, real, single, to_u32, to_usize};
 use caviar_common::seed::{Purpose, Seed};
 use caviar_common::spec::{Objective, ObjectiveEpoch};
 use caviar_common::train::TrainSpec;
-use caviar_data::{Examples, Schema, Splits, Targets};
+use caviar_data::{Examples, Schema, Splits};
 use caviar_metrics::Predictions;
 use caviar_model::{About, InputStage, Kept, Member, Model};
 
@@ -26,12 +26,12 @@ use crate::network::{Network, Sizes};
 use crate::optimizer::Updater;
 use crate::order::shuffle;
 use crate::progress::Progress;
+use crate::rows::{
+    EVALUATION_BLOCK, batches, blocks, capacity, has_classes, is_weighted, rows, total_weight,
+    weights_identity,
+};
 use crate::schedule::{learning_rate, regularization};
 use crate::stage::Stage;
-
-/// Examples that are evaluated at once. A product of 256 rows already runs at the peak
-/// (docs/performance.md: wide), so more rows would only need more memory.
-const EVALUATION_BLOCK: usize = 256;
 
 /// A training between two mini-batches. It allocates all its memory when it is made, except for
 /// what it reads examples from a file with.
@@ -295,10 +295,6 @@ impl Trainer {
             Some(best) => best.metrics,
             None => self.progress.last,
         }
-    }
-
-    pub(crate) const fn keeps_best(&self) -> bool {
-        self.best.is_some()
     }
 
     /// The index of the fold that validates it.
@@ -581,27 +577,6 @@ impl Trainer {
     }
 }
 
-/// The rows of the train split that a model for this fold is trained on, ascending.
-fn rows(data: &Splits, fold: usize) -> impl Iterator<Item = u32> {
-    let fold = data.folds.get(fold);
-    let all = to_u32(if fold.is_none() { data.train.features.nrows() } else { 0 });
-    (0..all).chain(fold.into_iter().flat_map(|fold| fold.train.iter().copied()))
-}
-
-/// Cuts `rows` rows into mini-batches of `size`. A last one of a single row is merged into the one
-/// before it.
-pub(crate) fn batches(rows: usize, size: usize) -> impl Iterator<Item = Range<usize>> + Clone {
-    let count = if rows % size == 1 && rows > 1 { rows / size } else { rows.div_ceil(size) };
-    (0..count)
-        .map(move |batch| batch * size..if batch + 1 == count { rows } else { (batch + 1) * size })
-}
-
-/// Cuts examples into the blocks that are evaluated at once.
-fn blocks(examples: &Examples) -> impl Iterator<Item = Range<usize>> + use<> {
-    let rows = examples.features.nrows();
-    (0..rows).step_by(EVALUATION_BLOCK).map(move |first| first..rows.min(first + EVALUATION_BLOCK))
-}
-
 /// The sums over all examples.
 fn evaluate_all(network: &mut Network, examples: &Examples) -> Result<Tally, TrainError> {
     let mut tally = Tally::default();
@@ -618,52 +593,4 @@ fn outputs_of_all(network: &mut Network, examples: &Examples) -> Result<Vec<f32>
         network.outputs(examples, block, &mut outputs)?;
     }
     Ok(outputs)
-}
-
-/// The weight of all rows in the measures.
-fn total_weight(examples: &Examples) -> f64 {
-    match &examples.weights {
-        Some(weights) => weights.iter().map(|weight| f64::from(weight.measures)).sum(),
-        None => real(examples.features.nrows()),
-    }
-}
-
-/// Whether some rows count more than others.
-pub(crate) fn is_weighted(data: &Splits) -> bool {
-    let folds = data.folds.iter().map(|fold| &fold.validation);
-    let splits = [&data.train, &data.validation].into_iter().chain(&data.test).chain(folds);
-    splits.into_iter().any(|examples| examples.weights.is_some())
-}
-
-/// What tells these weights from others; empty without weights.
-fn weights_identity(data: &Splits) -> String {
-    if !is_weighted(data) {
-        return String::new();
-    }
-    let mut hasher = blake3::Hasher::new();
-    for examples in [&data.train, &data.validation] {
-        for weight in examples.weights.iter().flatten() {
-            hasher.update(&weight.loss.to_le_bytes());
-            hasher.update(&weight.measures.to_le_bytes());
-        }
-    }
-    format!(" weights {}", hasher.finalize().to_hex())
-}
-
-fn has_classes(examples: &Examples) -> bool {
-    matches!(examples.targets, Targets::Classes(_))
-}
-
-/// The examples that the network must hold at once.
-pub(crate) fn capacity(spec: &TrainSpec, data: &Splits) -> usize {
-    // One more than a mini-batch, for a merged example.
-    let batch = index(spec.batch_size).saturating_add(1).min(data.train.features.nrows());
-    batch.max(EVALUATION_BLOCK.min(largest_evaluated(data)))
-}
-
-/// The examples of the largest of the validation split, the folds and the test split.
-fn largest_evaluated(data: &Splits) -> usize {
-    let folds = data.folds.iter().map(|fold| &fold.validation);
-    let evaluated = folds.chain([&data.validation]).chain(&data.test);
-    evaluated.map(|examples| examples.features.nrows()).max().unwrap_or_default()
 }

@@ -1,8 +1,8 @@
 //! The trainings of one trial: one, or one for each fold of a cross-validation and each repeat.
 //!
 //! They advance side by side, one epoch each, so that a trial has one metric after every epoch: the
-//! mean. It decides which epoch is the best, for all of them, and rungs see it as they see that of a
-//! single training.
+//! mean. It decides which epoch is the best, for all of them, and rungs see it as they see that of
+//! a single training.
 //!
 //! ```text
 //! epoch e:  part 0 -> part 1 -> ... -> part n-1 -> mean -> every part: is it the best epoch?
@@ -16,7 +16,7 @@ use std::sync::Arc;
 use caviar_common::measure::Measure;
 use caviar_common::metric::{EpochMetrics, Measured, Score};
 use caviar_common::numbers::{real, to_u32};
-use caviar_common::spec::Objective;
+use caviar_common::spec::{Objective, ObjectiveEpoch};
 use caviar_common::train::TrainSpec;
 use caviar_data::{Splits, Targets};
 use caviar_metrics::Predictions;
@@ -41,6 +41,7 @@ pub struct TrialTrainer {
     last: Option<EpochMetrics>,
     /// The measure that is the objective, if one is.
     measure: Option<Measure>,
+    keeps_best: bool,
 }
 
 impl TrialTrainer {
@@ -67,7 +68,13 @@ impl TrialTrainer {
                 .with_objective(objective)
         };
         let parts = (0..).zip(fold_of_each).map(part).collect::<Result<_, _>>()?;
-        Ok(Self { parts, data, last: None, measure: objective.metric.measure() })
+        Ok(Self {
+            parts,
+            data,
+            last: None,
+            measure: objective.metric.measure(),
+            keeps_best: objective.epoch == ObjectiveEpoch::Best,
+        })
     }
 
     /// Trains one epoch of every part and returns the mean of their metrics.
@@ -116,9 +123,9 @@ impl TrialTrainer {
 
     /// The mean of the epoch whose weights count.
     pub fn counting(&self) -> Option<EpochMetrics> {
-        match self.parts.first() {
-            Some(part) if part.keeps_best() => part.counting(),
-            Some(_) | None => self.last,
+        match (self.keeps_best, self.parts.first()) {
+            (true, Some(part)) => part.counting(),
+            (true, None) | (false, _) => self.last,
         }
     }
 

@@ -16,7 +16,7 @@ use caviar_data::{MemoryBudget, Splits, load, split_within};
 use caviar_nn::{Trainer, data_bytes};
 use support::spec;
 
-/// The digits in files, with windows of so many bytes. A row has 256 bytes.
+/// The digits in files, with windows of that many bytes. A row has 256 bytes.
 fn digits(window_bytes: usize) -> Arc<Splits> {
     let spec = DataSpec {
         source: "builtin:digits".to_owned(),

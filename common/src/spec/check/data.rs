@@ -88,7 +88,7 @@ fn check_split(data: &DraftData, problems: &mut Problems) -> SplitSpec {
     split
 }
 
-/// The number of folds, each of which is the validation split once.
+/// The number of folds. Each is the validation split once.
 fn check_folds(data: &DraftData, problems: &mut Problems) -> Option<u32> {
     let given = data.folds?;
     let superfluous = [

@@ -157,7 +157,8 @@ proptest! {
             (objective.metric, objective.goal) = (Metric::Measure(measure), Goal::of(measure));
         }
         let new = |family| {
-            let trainer = Trainer::with_family(family, &spec, data.clone(), (5, 6, Part::default())).unwrap();
+            let identity = (5, 6, Part::default());
+            let trainer = Trainer::with_family(family, &spec, data.clone(), identity).unwrap();
             trainer.with_objective(&objective).unwrap()
         };
         let mut whole = new(families[0]);

@@ -9,7 +9,7 @@ use crate::error::TrainError;
 use crate::kernels::Family;
 use crate::layer::Layer;
 use crate::network::Network;
-use crate::trainer::batches;
+use crate::rows::batches;
 
 #[test]
 fn initial_weights_have_the_documented_variance() {

@@ -94,7 +94,7 @@ fn numbers() -> Arc<Splits> {
     Arc::new(prepare(&data, 3).unwrap().0)
 }
 
-/// A table of two numbers, one of which is missing in places, a date and a category.
+/// A table of two numbers, one with gaps, a date and a category.
 fn table() -> Arc<Splits> {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("table.csv");

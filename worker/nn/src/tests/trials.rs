@@ -14,7 +14,7 @@ use caviar_model::{Kept, Member, Model};
 use super::support::spec;
 use crate::{Predictor, Trainer, TrialTrainer};
 
-/// The digits in so many folds, or without folds for 1.
+/// The digits in `folds` folds, or without folds for 1.
 fn digits(folds: u32) -> Arc<Splits> {
     let folds = Some(folds).filter(|folds| *folds > 1);
     let data = DataSpec {
