@@ -8,7 +8,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use caviar_common::error::ErrorClass;
 use caviar_common::ids::{LeaseId, StoreId, SweepId, TrialNumber};
-use caviar_common::metric::Metric;
+use caviar_common::measure::Measure;
+use caviar_common::metric::{Metric, Point};
 use caviar_common::outcome::TrialState;
 use caviar_common::spec::Goal;
 use caviar_coordinator::store::query::{TrialOrder, TrialQuery};
@@ -302,17 +303,19 @@ fn a_store_of_an_older_format_is_upgraded() {
         let mut reader = store.readers().unwrap().open().unwrap();
         let trial = reader.trial(SweepId(1), TrialNumber(0)).unwrap().unwrap();
         assert_eq!((trial.state, trial.curve.len()), (TrialState::Diverged, 3));
+        let measure = |point: &Point| point.get(&Metric::Measure(Measure::RocAuc));
+        assert_eq!(trial.curve.first().and_then(measure), None);
+        assert!(trial.curve.get(1).and_then(measure).unwrap().is_nan());
         assert_eq!(trial.times.started_at.as_deref(), Some("2026-05-04T10:11:12.006Z"));
         assert_eq!(trial.times.ended_at.as_deref(), Some("2026-05-04T10:11:12.010Z"));
         append(&mut store, &[created(4, "more")]).unwrap();
         drop((reader, store));
         assert_eq!(text(&path, "PRAGMA user_version"), "3");
         assert_eq!(text(&path, "PRAGMA integrity_check"), "ok");
-        assert_eq!(
-            text(&path, "SELECT count(*) FROM metrics WHERE named IS NOT NULL"),
-            "1",
-            "format {format}"
-        );
+        // Two epochs of networks have a measure, and one is of an external client.
+        let named = "SELECT count(*) FROM metrics WHERE named";
+        assert_eq!(text(&path, &format!("{named} LIKE '{{\"validation\":{{\"roc_auc\":%'")), "2");
+        assert_eq!(text(&path, &format!("{named} IS NOT NULL")), "3", "format {format}");
         let again = loaded(&mut SqliteStore::open(&path).unwrap());
         assert_eq!(again.len(), expected.len() + 1);
     }

@@ -255,14 +255,6 @@ fn ends_of_attempts_are_limited() {
         bad_finished(|f| f.test = Some(v1::Score { accuracy: Some(-0.1), ..score() })),
         "finished.test.accuracy"
     );
-    for (measured, field) in [
-        (v1::Measured { measure: "auc".to_owned(), value: Some(0.5) }, "measure"),
-        (v1::Measured { measure: "roc_auc".to_owned(), value: None }, "value"),
-    ] {
-        let test = v1::Score { measured: Some(measured), ..score() };
-        let found = bad_finished(|f| f.test = Some(test.clone()));
-        assert_eq!(found, format!("finished.test.measured.{field}"));
-    }
     let failed = |message: String| v1::Finished {
         outcome: v1::Outcome::Failed.into(),
         message: Some(message),

@@ -11,6 +11,7 @@ use proptest::prelude::{ProptestConfig, prop_assert_eq, proptest};
 
 use super::domain;
 use crate::convert::{data, spec, view, worker};
+use crate::v1;
 
 /// The message after it is encoded to bytes and decoded from them.
 pub(super) fn over_the_wire<M: prost::Message + Default>(message: &M) -> M {
@@ -91,6 +92,30 @@ fn a_loss_keeps_every_bit() {
             worker::decode_from_worker(over_the_wire(&worker::encode_from_worker(&sent))).unwrap();
         let FromWorker::Report { points, .. } = back else { panic!("{back:?}") };
         assert_eq!(points[0].validation.loss.to_bits(), loss.to_bits());
+    }
+}
+
+#[test]
+fn a_measure_has_a_known_name_and_a_value() {
+    for (measure, value, field) in
+        [("auc", Some(0.5), ".measure"), ("roc_auc", None, ".value"), ("roc_auc", Some(0.5), "")]
+    {
+        let measured = Some(v1::Measured { measure: measure.to_owned(), value });
+        let score = v1::Score { loss: Some(0.5), accuracy: None, measured };
+        let point = v1::EpochMetrics {
+            epoch: 1,
+            train: Some(v1::Score { measured: None, ..score.clone() }),
+            validation: Some(score),
+            ..v1::EpochMetrics::default()
+        };
+        let report = v1::Report { lease: 1, points: vec![point], seconds: None };
+        let kind = Some(v1::worker_message::Kind::Report(report));
+        let found = worker::decode_from_worker(v1::WorkerMessage { kind });
+        let expected = format!("report.points[0].validation.measured{field}");
+        match found {
+            Ok(_) => assert_eq!(field, ""),
+            Err(problem) => assert_eq!(problem.field, expected),
+        }
     }
 }
 

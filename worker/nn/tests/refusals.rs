@@ -256,9 +256,11 @@ fn a_checkpoint_that_says_the_impossible_is_refused() {
         (steps, u64::MAX, "it has more steps than any training"),
         (seconds, f64::NAN.to_bits(), "its training time is not a time"),
         (seconds, (-1f64).to_bits(), "its training time is not a time"),
-        (train + 8, 1, "it counts more examples than the data has"),
-        (train + 16, 21, "it counts more examples than the data has"),
-        (train + 24 + 16, 20, "it counts more examples than the data has"),
+        (train + 8, f64::INFINITY.to_bits(), "it counts more examples than the data has"),
+        (train + 16, 1f64.to_bits(), "it counts more examples than the data has"),
+        (train + 24, 21f64.to_bits(), "it counts more examples than the data has"),
+        (train + 24, f64::NAN.to_bits(), "it counts more examples than the data has"),
+        (train + 32 + 24, 20f64.to_bits(), "it counts more examples than the data has"),
     ] {
         assert_eq!(what_of(offset, value), what, "{value} at {offset}");
     }
