@@ -138,8 +138,10 @@ fn shuffled(rows: &[usize], sweep_seed: u64) -> (Vec<usize>, Vec<u32>) {
 
 /// The places in `pool` of the rows that are not in `fold`. Both are ascending.
 fn others(pool: &[usize], fold: &[usize]) -> Vec<u32> {
+    let mut others = Vec::with_capacity(pool.len().saturating_sub(fold.len()));
     let places = (0..).zip(pool).filter(|(_, row)| fold.binary_search(row).is_err());
-    places.map(|(place, _)| place).collect()
+    others.extend(places.map(|(place, _)| place));
+    others
 }
 
 /// The schema of a data set whose training split gave `encoder` and `standard`.
