@@ -106,7 +106,7 @@ pub(crate) enum Command {
     Best(Best),
     /// Write a model of a sweep into a folder: for Caviar, ONNX or PyTorch
     Model(ModelArguments),
-    /// Train a model of a sweep again on all rows of the data, and write it into a folder
+    /// Train a model of a sweep again on all rows, and write it into a folder
     Refit(RefitArguments),
     /// Predict the rows of a table with a model
     Predict(Predict),

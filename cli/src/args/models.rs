@@ -61,7 +61,7 @@ pub(crate) struct Choice {
 /// The folder of a model.
 #[derive(Debug, Args)]
 pub(crate) struct FolderArguments {
-    /// The folder to write [default: the name of the sweep with -model, in this folder]
+    /// The folder to write [default: the name of the sweep with -model or -refit, in this folder]
     #[arg(short, long, value_name = "DIR", value_parser = path())]
     pub(crate) output: Option<PathBuf>,
     /// The forms of the model, separated by commas

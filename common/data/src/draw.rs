@@ -1,16 +1,14 @@
 //! Which rows are in the training, the validation and the test split.
 
-use std::collections::BTreeMap;
-
 use caviar_common::data::DataSpec;
-use caviar_common::numbers::{floor_to_usize, index, real, to_u64};
+use caviar_common::numbers::{floor_to_usize, index, real};
 use caviar_common::seed::{Purpose, Seed};
 
 use crate::cells::Cells;
 use crate::dataset::Dataset;
 use crate::error::{DataError, TEST, VALIDATION};
 use crate::examples::Targets;
-use crate::folds::deal;
+use crate::folds::{deal, groups_of};
 use crate::table::{GIVEN_POOL, GIVEN_TEST, GIVEN_VALIDATION};
 
 fn check_shares(validation: f64, test: f64) -> Result<(), DataError> {
@@ -198,18 +196,6 @@ fn by_group(
         }
     }
     Ok(parts)
-}
-
-/// The rows of each group, in the order of the groups.
-pub(crate) fn groups_of(groups: &Cells, pool: &[usize]) -> Vec<Vec<usize>> {
-    let mut members: BTreeMap<u64, Vec<usize>> = BTreeMap::new();
-    for &row in pool {
-        let code = groups.get(row);
-        // A row without a group comes after all groups, in one of its own.
-        let key = if code.is_nan() { u64::MAX - to_u64(row) } else { to_u64(floor_to_usize(code)) };
-        members.entry(key).or_default().push(row);
-    }
-    members.into_values().collect()
 }
 
 /// Assigns the rows in random order: each to validation while its class has a place there, then to

@@ -1,13 +1,13 @@
 //! The folds of a cross-validation.
 
 use std::cmp::Reverse;
+use std::collections::BTreeMap;
 
-use caviar_common::numbers::index;
+use caviar_common::numbers::{floor_to_usize, index, to_u64};
 use caviar_common::seed::{Purpose, Seed};
 
 use crate::cells::Cells;
 use crate::dataset::Dataset;
-use crate::draw::groups_of;
 use crate::error::DataError;
 use crate::examples::Targets;
 
@@ -76,4 +76,16 @@ fn deal_groups(
         }
     }
     count
+}
+
+/// The rows of each group, in the order of the groups.
+pub(crate) fn groups_of(groups: &Cells, pool: &[usize]) -> Vec<Vec<usize>> {
+    let mut members: BTreeMap<u64, Vec<usize>> = BTreeMap::new();
+    for &row in pool {
+        let code = groups.get(row);
+        // A row without a group comes after all groups, in one of its own.
+        let key = if code.is_nan() { u64::MAX - to_u64(row) } else { to_u64(floor_to_usize(code)) };
+        members.entry(key).or_default().push(row);
+    }
+    members.into_values().collect()
 }

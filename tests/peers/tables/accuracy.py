@@ -11,7 +11,7 @@ is 1 - accuracy, or the RMSE of regression. Each result is appended to a file as
 there, and what is in the file is not run again.
 
 `--variant NAME=FILE` runs Caviar again with the lines of a TOML file after `[data]`, to see what
-one ingredient brings.
+one ingredient gains.
 """
 
 import argparse

@@ -222,8 +222,8 @@ impl Stage {
             // Columns beyond the inputs are written by the numbers below, or are padding.
             let encoded = rows * padded(self.inputs);
             self.mixed[..encoded].copy_from_slice(&input[..encoded]);
-            let places = Places { numbers: &self.numbers, inputs: self.inputs };
-            embedding.forward(family, places, rows, parameters, input, &mut self.mixed);
+            let places = Places { numbers: &self.numbers, inputs: self.inputs, rows };
+            embedding.forward(family, places, parameters, input, &mut self.mixed);
         }
         if let Some(factors) = self.factors {
             let values = if self.embedding.is_some() { &self.mixed } else { input };
@@ -258,18 +258,21 @@ impl Stage {
             d_factors[self.width..].fill(0.0);
         }
         if let Some(embedding) = &mut self.embedding {
-            let places = Places { numbers: &self.numbers, inputs: self.inputs };
+            let places = Places { numbers: &self.numbers, inputs: self.inputs, rows };
             let by = Parameters { values: parameters, gradients };
-            embedding.backward(family, places, rows, by, input, &self.gradient);
+            embedding.backward(family, places, by, input, &self.gradient);
         }
     }
 }
 
-/// Where the numbers are among the encoded inputs and among the inputs of the first layer.
+/// Where the numbers are among the encoded inputs and among the inputs of the first layer, in a
+/// mini-batch.
 #[derive(Clone, Copy)]
 struct Places<'a> {
     numbers: &'a [usize],
     inputs: usize,
+    /// The rows of the mini-batch.
+    rows: usize,
 }
 
 /// The parameters of the network and the gradients by them.
@@ -366,11 +369,11 @@ impl Embedded {
         &mut self,
         family: Family,
         places: Places<'_>,
-        rows: usize,
         parameters: &[f32],
         input: &[f32],
         mixed: &mut [f32],
     ) {
+        let rows = places.rows;
         let shape = self.shape(rows);
         for (number, &place) in places.numbers.iter().enumerate() {
             self.functions_of(family, number, Number::at(input, rows, place), parameters);
@@ -393,11 +396,11 @@ impl Embedded {
         &mut self,
         family: Family,
         places: Places<'_>,
-        rows: usize,
         by: Parameters<'_>,
         input: &[f32],
         gradient: &[f32],
     ) {
+        let rows = places.rows;
         let Parameters { values: parameters, gradients } = by;
         let shape = self.shape(rows);
         let product_len = rows * padded(self.size);
