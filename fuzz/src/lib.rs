@@ -1,4 +1,8 @@
 //! What the fuzz targets share.
+//!
+//! ```no_run
+//! caviar_fuzz::run("npy", b"\x93NUMPY");
+//! ```
 
 #[path = "../../common/data/tests/support/exercise.rs"]
 mod exercise;
