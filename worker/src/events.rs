@@ -104,6 +104,7 @@ pub enum RunnerEvent {
 
 /// How a runner ended.
 #[derive(Clone, Debug, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "there is one for each attempt")]
 pub enum End {
     /// The attempt has an outcome, which may be a failure of the trial itself.
     Finished(Finished),

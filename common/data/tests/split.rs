@@ -304,7 +304,7 @@ proptest! {
             let targets: Vec<u32> = rows.iter().map(|&row| labels[row]).collect();
             prop_assert_eq!(&targets, classes(&fold.validation));
             let others: Vec<usize> =
-                fold.train.iter().map(|&place| drawn.train[place as usize]).collect();
+                fold.train.iter().map(|&place| drawn.train[usize::try_from(place).unwrap()]).collect();
             let expected: Vec<usize> =
                 drawn.train.iter().copied().filter(|row| !rows.contains(row)).collect();
             prop_assert_eq!(others, expected);

@@ -16,8 +16,9 @@ use caviar_data::{BlockSource, Bytes, Dataset, RowWeight, Targets, load, split};
 
 /// Twelve rows: nine of the class a and three of the class b. The weight of a row is its number.
 fn table() -> String {
-    let row =
-        |row: usize| format!("{},{},{row}\n", row * 5 % 7, ["b", "a"][usize::from(row % 4 > 0)]);
+    let row = |row: usize| {
+        format!("{},{},{row}\n", row * 5 % 7, ["b", "a"][usize::from(!row.is_multiple_of(4))])
+    };
     format!("x,kind,n\n{}", (0..12).map(row).collect::<String>())
 }
 

@@ -171,7 +171,8 @@ pub(super) fn weighted_pass(
     targets: &Targets,
     weights: &[f64],
 ) -> Outcome {
-    let (round, round_back): (fn(f64) -> f64, fn(f64) -> f64) = (|value| value, |value| value);
+    let round: fn(f64) -> f64 = |value| value;
+    let round_back = round;
     Pass { spec, widths, x, targets, weights, masks: &[], round, round_back }.run(parameters)
 }
 
