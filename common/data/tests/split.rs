@@ -303,8 +303,8 @@ proptest! {
         for (fold, rows) in splits.folds.iter().zip(&drawn.folds) {
             let targets: Vec<u32> = rows.iter().map(|&row| labels[row]).collect();
             prop_assert_eq!(&targets, classes(&fold.validation));
-            let others: Vec<usize> =
-                fold.train.iter().map(|&place| drawn.train[usize::try_from(place).unwrap()]).collect();
+            let row = |&place: &u32| drawn.train[usize::try_from(place).unwrap()];
+            let others: Vec<usize> = fold.train.iter().map(row).collect();
             let expected: Vec<usize> =
                 drawn.train.iter().copied().filter(|row| !rows.contains(row)).collect();
             prop_assert_eq!(others, expected);
