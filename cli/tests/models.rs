@@ -280,7 +280,8 @@ fn folds_and_repeats_are_judged_by_their_mean_and_the_model_is_their_average() {
     };
     assert_eq!(curves("caviar.db"), curves("other.db"));
     assert!(curves("other.db").iter().all(serde_json::Value::is_array));
-    stdout(folder, &["model", "kinds", "-o", "m"]);
+    let shown = stdout(folder, &["model", "kinds", "-o", "m"]);
+    assert!(shown.contains("the average of its trainings"), "{shown}");
     stdout(folder, &["model", "kinds", "-o", "n", "--store", "other.db"]);
     let bytes = |name: &str| std::fs::read(folder.join(name).join("model.caviar")).unwrap();
     assert_eq!(bytes("m"), bytes("n"));

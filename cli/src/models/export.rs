@@ -132,17 +132,37 @@ pub(super) fn described(model: &Model) -> String {
             format!("the model of trial {trial} after epoch {epoch}, {size}")
         }
         several => {
-            let share = |member: &Member| {
-                format!("{} ({:.0} %)", member.about.trial, 100.0 * member.weight)
-            };
-            let trials = several.iter().map(share).collect::<Vec<_>>().join(", ");
-            format!(
-                "an average of the models of the trials {trials}, {size}; a prediction takes the \
-                 work of {} networks",
-                several.len()
-            )
+            let networks = several.len();
+            let work = format!("a prediction takes the work of {networks} networks");
+            match shares(several).as_slice() {
+                [(trial, _)] => {
+                    let epoch = several.first().map_or(0, |member| member.about.epoch);
+                    format!(
+                        "the model of trial {trial} after epoch {epoch}, the average of its \
+                         trainings, {size}; {work}"
+                    )
+                }
+                shares => {
+                    let share =
+                        |(trial, share): &(u32, f64)| format!("{trial} ({:.0} %)", 100.0 * share);
+                    let trials = shares.iter().map(share).collect::<Vec<_>>().join(", ");
+                    format!("an average of the models of the trials {trials}, {size}; {work}")
+                }
+            }
         }
     }
+}
+
+/// The trials of an ensemble in its order, each with the weight of all its networks.
+fn shares(members: &[Member]) -> Vec<(u32, f64)> {
+    let mut shares: Vec<(u32, f64)> = Vec::new();
+    for Member { weight, about, .. } in members {
+        match shares.iter_mut().find(|(trial, _)| *trial == about.trial) {
+            Some((_, share)) => *share += weight,
+            None => shares.push((about.trial, *weight)),
+        }
+    }
+    shares
 }
 
 /// Shows the measures on each split. Those of an ensemble are next to those of the best model.

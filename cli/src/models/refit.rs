@@ -26,6 +26,8 @@ use crate::show::page::{Page, Tone};
 use crate::show::{sweep_toml, text};
 use crate::split::dataset;
 
+const NO_SCHEMA: &str = "the data has no schema, which is a bug in Caviar";
+
 /// One network of the model, before it is trained again.
 struct Planned {
     spec: TrainSpec,
@@ -69,7 +71,7 @@ pub(crate) async fn refit(args: &RefitArguments) -> anyhow::Result<()> {
     let networks = text::count(u64::try_from(planned.len())?, "network");
     talk(&format!("training {networks} on all {rows}"));
     let members = train_all(&planned, &data, &sweep)?;
-    let schema = data.schema.as_deref().ok_or_else(|| Failure::from_text("no schema"))?;
+    let schema = data.schema.as_deref().ok_or_else(|| Failure::from_text(NO_SCHEMA))?;
     let model = Model::new(schema.clone(), members)?;
     let reports = selected.reports();
     let contents = Contents {

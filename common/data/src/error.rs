@@ -417,7 +417,7 @@ pub enum DataError {
     /// A cross-validation of inputs that are too large for it.
     #[error(
         "the inputs take {bytes} bytes, and folds are for at most {most}: remove folds, because a \
-         validation split of so many rows tells trials apart"
+         validation split is large enough here"
     )]
     LargeFolds {
         /// The bytes of all inputs.

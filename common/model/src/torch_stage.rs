@@ -33,7 +33,7 @@ pub(crate) const MODULE: &str = r#"class Stage(nn.Module):
     def embed(self, x):
         wide = x[:, :, None]
         if "frequencies" in self.parts:
-            # Far numbers make many turns, of which a 32-bit float has too few digits.
+            # A far number makes many turns: too many for the digits of a 32-bit float.
             turns = self.frequencies.double() * wide.double()
             turns = (turns - torch.round(turns)).to(self.phases.dtype)
             h = torch.cos(2 * torch.pi * turns + self.phases)
