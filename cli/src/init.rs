@@ -68,19 +68,27 @@ impl Draft {
         )
     }
 
-    /// The file, with the default space for the size of the data.
+    /// The file, with what the preset chooses for the size of the data.
     fn text(&self, trials: u32, data: &DataSummary) -> anyhow::Result<String> {
         let (head, search) = (self.head(&data.notes), format!("[search]\ntrials = {trials}\n"));
         let mut spec: SweepSpec = parse(&format!("{head}{search}"))
             .map_err(|problems| Failure::File { file: "the new sweep file".to_owned(), problems })?
             .spec;
         spec.resolve(data);
+        let fixed: String =
+            spec.fixed.iter().map(|(name, value)| format!("{name} = {value}\n")).collect();
         let space: String = spec.space.parameters().iter().map(space_line).collect();
-        let heading = "[space]                            # the hyperparameters to search";
-        Ok(format!("{head}{heading}\n{space}\n{search}"))
+        Ok(format!(
+            "\
+{head}[fixed]                            # hyperparameters that are not searched
+{fixed}
+[space]                            # the hyperparameters to search
+{space}
+{search}"
+        ))
     }
 
-    /// Everything before the space.
+    /// Everything before the hyperparameters.
     fn head(&self, notes: &[DataNote]) -> String {
         let quoted = |text: &str| toml::Value::String(text.to_owned()).to_string();
         let comments: String = notes.iter().map(comment).collect();
@@ -102,10 +110,6 @@ task = \"{task}\"
 validation = 0.2                   # fraction of the rows that judge a trial
 test = 0.1                         # fraction of the rows that score the winner, once
 {header}{comments}
-[fixed]                            # hyperparameters that are not searched
-epochs = 30
-optimizer = \"momentum\"
-
 "
         )
     }

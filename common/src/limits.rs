@@ -87,3 +87,7 @@ pub const MAX_BLOBS_PER_REQUEST: usize = 1_024;
 pub const MAX_PUTS: usize = 16;
 /// Most downloads of blobs at once; more wait for their turn.
 pub const MAX_GETS: usize = 32;
+/// Bytes of the inputs of all splits up to which they are in memory.
+pub const MAX_INPUT_BYTES_IN_MEMORY: usize = 256 << 20;
+/// Most numbers of a row for which the preset of tables searches an embedding.
+pub const MAX_EMBEDDED_BY_DEFAULT: u32 = 256;

@@ -41,7 +41,9 @@ pub(crate) fn text(spec: &SweepSpec) -> String {
     }
     // Seeds are whole numbers of 64 bits without a sign, which a value of TOML cannot hold.
     let sections = toml::to_string(&file).unwrap_or_default();
-    format!("name = \"{}\"\nseed = {}\n\n{sections}", spec.name, spec.seed)
+    let preset = spec.preset.map(|preset| format!("preset = {:?}\n", preset.name()));
+    let preset = preset.unwrap_or_default();
+    format!("name = \"{}\"\nseed = {}\n{preset}\n{sections}", spec.name, spec.seed)
 }
 
 /// The sweep that trains one trial of a sweep again, with the same bits.

@@ -1,5 +1,7 @@
 //! How much data is kept in memory.
 
+use caviar_common::limits::MAX_INPUT_BYTES_IN_MEMORY;
+
 /// The sizes of data above which it is in temporary files, and not in memory.
 ///
 /// The results depend on [`inputs_bytes`](Self::inputs_bytes), because larger data is shuffled in
@@ -16,8 +18,11 @@ pub struct MemoryBudget {
 
 impl MemoryBudget {
     /// 128 MiB of a table, 256 MiB of inputs, and windows of 16 MiB.
-    pub const DEFAULT: Self =
-        Self { table_bytes: 128 << 20, inputs_bytes: 256 << 20, window_bytes: 16 << 20 };
+    pub const DEFAULT: Self = Self {
+        table_bytes: 128 << 20,
+        inputs_bytes: MAX_INPUT_BYTES_IN_MEMORY,
+        window_bytes: 16 << 20,
+    };
 }
 
 impl Default for MemoryBudget {

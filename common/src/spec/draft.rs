@@ -14,7 +14,9 @@ pub struct Draft {
     pub data: DraftData,
     /// `[fixed]`, in the order of the file.
     pub fixed: Vec<(String, Value)>,
-    /// `[space]`; `None` asks for the default space.
+    /// `tabular` or `basic`; the default follows from the data.
+    pub preset: Option<String>,
+    /// `[space]`; `None` leaves it to the preset.
     pub space: Option<Vec<DraftParameter>>,
     /// `[search]`, empty if the section is absent.
     pub search: DraftSearch,

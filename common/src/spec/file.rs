@@ -133,6 +133,7 @@ impl Reader<'_> {
         let mut draft = Draft {
             name: self.text(&mut top, "name"),
             seed: self.whole(&mut top, "seed", 0, u64::MAX),
+            preset: self.text(&mut top, "preset"),
             ..Draft::default()
         };
 

@@ -5,10 +5,10 @@
 //! ([`mod@file`]) and the wire both make a draft, so both follow the same rules.
 
 mod check;
-mod default_space;
 mod draft;
 pub mod file;
 mod parallelism;
+mod preset;
 mod rules;
 mod size;
 
@@ -19,6 +19,7 @@ pub use draft::{
     DraftStopping,
 };
 pub use parallelism::{AUTO, Parallelism};
+pub use preset::Preset;
 
 use crate::assignment::{Assignment, Value};
 use crate::data::{DataSpec, DataSummary, ONE_CLASS, ONE_VALUE, Task};
@@ -289,9 +290,12 @@ pub struct SweepSpec {
     pub data: DataSpec,
     /// Hyperparameters that are not searched.
     pub fixed: Assignment,
-    /// Hyperparameters that are searched. Empty until [`SweepSpec::resolve`] sets the default
-    /// space.
+    /// Hyperparameters that are searched. Empty until [`SweepSpec::resolve`] chooses the space.
     pub space: Space,
+    /// What chooses the space and further fixed hyperparameters; `None` if the data decides, and
+    /// once they are chosen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub preset: Option<Preset>,
     /// The budget and the strategy.
     pub search: SearchSpec,
     /// The value to optimise.
@@ -321,7 +325,8 @@ impl KeepSpec {
 }
 
 impl SweepSpec {
-    /// Sets what the spec leaves to the data: the task with its objective, and the default space.
+    /// Sets what the spec leaves to the data: the task with its objective, and what the preset
+    /// chooses.
     pub fn resolve(&mut self, data: &DataSummary) {
         if self.data.task.is_none() && !self.data.is_external() {
             let task = data.task.unwrap_or_default();
@@ -332,7 +337,13 @@ impl SweepSpec {
             }
         }
         if self.space.dimensions() == 0 && self.search.replays.is_none() {
-            self.space = default_space::default_space(&self.fixed, data);
+            let preset = self.preset.take();
+            let preset = preset.unwrap_or_else(|| Preset::default_of(&self.data, data));
+            let (added, space) = preset.choose(&self.fixed, self.data.task, data);
+            for (name, value) in added.iter() {
+                self.fixed.insert(name, value.clone());
+            }
+            self.space = space;
         }
     }
 

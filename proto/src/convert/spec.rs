@@ -36,6 +36,7 @@ pub fn decode_draft(wire: v1::SweepSpec) -> Result<Draft, Problems> {
     let draft = Draft {
         name: problems.keep(optional_text("name", wire.name)),
         seed: wire.seed,
+        preset: problems.keep(optional_text("preset", wire.preset)),
         data: problems.data(wire.data.unwrap_or_default()),
         fixed: problems.fixed(wire.fixed),
         space: wire.space.map(|space| problems.space(space.parameters)),
@@ -241,6 +242,7 @@ pub fn encode_spec(spec: &SweepSpec) -> v1::SweepSpec {
         objective: Some(encode_objective(spec)),
         stopping: Some(v1::StoppingSpec { rule: Some(spec.stopping.name().to_owned()) }),
         keep: Some(v1::KeepSpec { models: Some(spec.keep.models.into()) }),
+        preset: spec.preset.map(|preset| preset.name().to_owned()),
     }
 }
 

@@ -15,8 +15,10 @@ use crate::spec::rules::{
     GIVEN_TWICE, check_epoch, check_goal, check_scale, check_stopping, named,
 };
 use crate::spec::{
-    Draft, DraftParameter, Goal, KeepSpec, Objective, ObjectiveEpoch, StoppingRule, Strategy,
+    Draft, DraftParameter, Goal, KeepSpec, Objective, ObjectiveEpoch, Preset, StoppingRule,
+    Strategy,
 };
+use crate::text::quoted;
 
 /// Largest whole number up to which every whole number is an exact `f64`.
 const MAX_WHOLE: i64 = 1 << 53;
@@ -51,6 +53,14 @@ pub(super) fn check_external_data(draft: &Draft, problems: &mut Problems) -> Dat
         }
     }
     DataSpec::external()
+}
+
+pub(super) fn check_external_preset(draft: &Draft, problems: &mut Problems) -> Option<Preset> {
+    let given = draft.preset.as_deref()?;
+    let message =
+        "other programs run the trials, and have their own hyperparameters: remove preset";
+    problems.push(Problem::with_value("preset", quoted(given), message));
+    None
 }
 
 pub(super) fn check_external_fixed(draft: &Draft, problems: &mut Problems) -> Assignment {

@@ -12,13 +12,13 @@ mod weights;
 use self::data::{check_data, check_smoothing};
 use self::external::{
     check_external_data, check_external_fixed, check_external_keep, check_external_objective,
-    check_external_stopping,
+    check_external_preset, check_external_stopping,
 };
 use self::space::{Subject, check_space};
 use self::weights::check_weights;
 use super::rules::{GIVEN_TWICE, check_epoch, check_goal, check_stopping, expected_whole, named};
 use super::{
-    AUTO, Draft, Goal, KeepSpec, Objective, ObjectiveEpoch, Order, Parallelism, SearchSpec,
+    AUTO, Draft, Goal, KeepSpec, Objective, ObjectiveEpoch, Order, Parallelism, Preset, SearchSpec,
     Strategy, SweepSpec,
 };
 use crate::assignment::Assignment;
@@ -48,11 +48,12 @@ impl Draft {
     /// Every problem, including those given.
     pub fn check_after(&self, mut problems: Problems) -> Result<SweepSpec, Problems> {
         let name = check_name(self, &mut problems);
-        let (data, fixed, space, search, objective, stopping, keep);
+        let (data, fixed, space, preset, search, objective, stopping, keep);
         if self.data.source.as_deref() == Some(EXTERNAL) {
             data = check_external_data(self, &mut problems);
             fixed = check_external_fixed(self, &mut problems);
             space = check_space(self.space.as_deref(), &fixed, Subject::External, &mut problems);
+            preset = check_external_preset(self, &mut problems);
             search = check_search(self, &space, &mut problems);
             objective = check_external_objective(self, &mut problems);
             stopping = check_external_stopping(self, search.strategy, &fixed, &mut problems);
@@ -61,6 +62,7 @@ impl Draft {
             data = check_data(self, &mut problems);
             fixed = check_fixed(self, &mut problems);
             space = check_space(self.space.as_deref(), &fixed, Subject::Network, &mut problems);
+            preset = check_preset(self, &mut problems);
             check_smoothing(self, data.task, &mut problems);
             check_weights(self, data.task, &mut problems);
             search = check_search(self, &space, &mut problems);
@@ -76,6 +78,7 @@ impl Draft {
             data,
             fixed,
             space,
+            preset,
             search,
             objective,
             stopping,
@@ -114,6 +117,22 @@ fn check_fixed(draft: &Draft, problems: &mut Problems) -> Assignment {
         problems.push(Problem { field: format!("fixed.{}", problem.field), ..problem });
     }
     fixed
+}
+
+/// The preset, which a sweep with a space or with nothing to search does not have.
+fn check_preset(draft: &Draft, problems: &mut Problems) -> Option<Preset> {
+    let given = draft.preset.as_deref()?;
+    let known = Preset::ALL.map(|preset| (preset.name(), preset));
+    let preset = named("preset", Some(given), &known, Preset::Basic, problems);
+    let remove = if draft.space.is_some() {
+        "it chooses the space, and [space] gives another: remove one of the two"
+    } else if draft.search.replays.is_some() {
+        "a sweep that repeats a trial searches nothing: remove preset"
+    } else {
+        return Some(preset);
+    };
+    problems.push(Problem::with_value("preset", quoted(given), remove));
+    None
 }
 
 /// A whole number from 1 to `limit`. Where it is absent it is `default`, and so is a number outside
