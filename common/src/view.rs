@@ -239,6 +239,10 @@ pub struct TrialView {
     pub objective: Option<f64>,
     /// The metrics of its latest epoch.
     pub last: Option<Point>,
+    /// The metrics of the epoch whose metric is `objective`: the best epoch so far or the latest
+    /// one, as the sweep counts them. For a diverged trial, the latest. `None` before the first
+    /// epoch.
+    pub counting: Option<Point>,
     /// The metrics of every epoch; empty unless the request asks for curves.
     pub curve: Vec<Point>,
     /// Training time in seconds. `None` until the trial has ended, and if it was not reported.
@@ -289,6 +293,7 @@ struct TrialJson<'a> {
     #[serde(skip_serializing_if = "json::is_false")]
     diverged: bool,
     last: Option<json::PointJson<'a>>,
+    counting: Option<json::PointJson<'a>>,
     curve: Vec<json::PointJson<'a>>,
     seconds: Option<f64>,
     memory_bytes: Option<u64>,
@@ -301,6 +306,13 @@ struct TrialJson<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     ended_at: Option<&'a str>,
     retrained_epochs: u64,
+}
+
+impl TrialView {
+    /// The number of the epoch whose metric is the objective, from 1; `None` before the first one.
+    pub fn counting_epoch(&self) -> Option<u32> {
+        self.counting.as_ref().map(Point::epoch)
+    }
 }
 
 impl Serialize for TrialView {
@@ -316,6 +328,7 @@ impl Serialize for TrialView {
             epochs,
             objective,
             last,
+            counting,
             curve,
             seconds,
             memory_bytes,
@@ -338,6 +351,7 @@ impl Serialize for TrialView {
             objective: objective.and_then(json::finite),
             diverged: has_diverged,
             last: last.as_ref().map(json::PointJson::from),
+            counting: counting.as_ref().map(json::PointJson::from),
             curve: curve.iter().map(json::PointJson::from).collect(),
             seconds: *seconds,
             memory_bytes: *memory_bytes,

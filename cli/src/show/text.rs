@@ -50,6 +50,12 @@ pub(crate) fn objective(spec: &SweepSpec, trial: &TrialView) -> String {
     trial.objective.map_or_else(String::new, |value| metric(&spec.objective.metric, value))
 }
 
+/// ` (epoch 12 of 30)` for a trial whose counting epoch is not its latest one.
+pub(crate) fn earlier_epoch(trial: &TrialView) -> Option<String> {
+    let (counting, last) = (trial.counting_epoch()?, trial.last.as_ref()?.epoch());
+    (counting < last).then(|| format!(" (epoch {counting} of {})", trial.epochs))
+}
+
 /// A value of a metric. Accuracies have four decimals, so that their digits align in a column.
 pub(crate) fn metric(metric: &Metric, value: f64) -> String {
     if metric.needs_classes() { format!("{value:.4}") } else { number(value) }

@@ -31,6 +31,8 @@ pub(super) struct StateRow {
     pub(super) times: TrialTimes,
     /// The last epoch of its curve, which has all epochs from 1; 0 if the curve is empty.
     pub(super) last_epoch: u32,
+    /// The epoch of the objective; `None` if the curve is empty.
+    pub(super) counting_epoch: Option<u32>,
     pub(super) retrained_epochs: u64,
 }
 
@@ -40,15 +42,15 @@ impl StateRow {
     /// primary key. With ORDER BY, SQLite prepares the statement again each time.
     pub(super) const SELECT: &str = "SELECT sweep, trial, state, attempts, worker, objective, \
         seconds, memory_bytes, message, stopped_epoch, stopped_rank, stopped_of, started_at, \
-        ended_at, last_epoch, retrained_epochs, checksum FROM trial_states \
+        ended_at, last_epoch, counting_epoch, retrained_epochs, checksum FROM trial_states \
         WHERE sweep = ?1 AND trial >= ?2";
     /// Reads one trial.
     pub(super) const SELECT_ONE: &str = "SELECT sweep, trial, state, attempts, worker, objective, \
         seconds, memory_bytes, message, stopped_epoch, stopped_rank, stopped_of, started_at, \
-        ended_at, last_epoch, retrained_epochs, checksum FROM trial_states \
+        ended_at, last_epoch, counting_epoch, retrained_epochs, checksum FROM trial_states \
         WHERE sweep = ?1 AND trial = ?2";
     /// How many columns are before the checksum.
-    pub(super) const WIDTH: usize = 16;
+    pub(super) const WIDTH: usize = 17;
 
     /// The row of a trial that looks like this, without times.
     pub(super) fn new(view: &TrialView) -> Self {
@@ -64,6 +66,7 @@ impl StateRow {
             stopped: view.stopped,
             times: TrialTimes::default(),
             last_epoch: view.last.as_ref().map_or(0, Point::epoch),
+            counting_epoch: view.counting_epoch(),
             retrained_epochs: view.retrained_epochs,
         }
     }
@@ -88,6 +91,7 @@ impl StateRow {
             optional(self.times.started_at.as_deref(), text),
             optional(self.times.ended_at.as_deref(), text),
             small(self.last_epoch),
+            optional(self.counting_epoch, small),
             int(self.retrained_epochs),
         ]
     }
@@ -129,7 +133,8 @@ impl StateRow {
             stopped,
             times: TrialTimes { started_at: get(row, 12)?, ended_at: get(row, 13)? },
             last_epoch: get(row, 14)?,
-            retrained_epochs: get::<i64>(row, 15)?.cast_unsigned(),
+            counting_epoch: get(row, 15)?,
+            retrained_epochs: get::<i64>(row, 16)?.cast_unsigned(),
         })
     }
 }
@@ -231,6 +236,7 @@ impl SampleRow {
             epochs: get(row, 4)?,
             objective: state.objective,
             last: None,
+            counting: None,
             curve: Vec::new(),
             seconds: state.seconds,
             memory_bytes: state.memory_bytes,
@@ -260,6 +266,10 @@ impl<'a> MetricsRow<'a> {
     pub(super) const SELECT: &'static str = "SELECT sweep, trial, epoch, lease, train_loss, \
         train_accuracy, validation_loss, validation_accuracy, named, checksum FROM metrics \
         WHERE sweep = ?1 AND trial = ?2 AND epoch >= ?3";
+    /// Reads one epoch of a trial.
+    pub(super) const SELECT_ONE: &'static str = "SELECT sweep, trial, epoch, lease, train_loss, \
+        train_accuracy, validation_loss, validation_accuracy, named, checksum FROM metrics \
+        WHERE sweep = ?1 AND trial = ?2 AND epoch = ?3";
     pub(super) const WIDTH: usize = 9;
 
     pub(super) fn new(

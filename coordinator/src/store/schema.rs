@@ -95,6 +95,7 @@ CREATE TABLE trial_states (
     started_at TEXT,
     ended_at TEXT,
     last_epoch INTEGER NOT NULL,
+    counting_epoch INTEGER,
     retrained_epochs INTEGER NOT NULL,
     checksum INTEGER NOT NULL,
     PRIMARY KEY (sweep, trial)
@@ -102,7 +103,7 @@ CREATE TABLE trial_states (
 CREATE VIEW trials AS
     SELECT sweep, trial, state, assignment, reason, epochs, attempts, worker, objective, seconds,
            memory_bytes, message, stopped_epoch, stopped_rank, stopped_of, started_at, ended_at,
-           retrained_epochs
+           counting_epoch, retrained_epochs
     FROM trial_states JOIN trial_samples USING (sweep, trial);
 CREATE TABLE metrics (
     sweep INTEGER NOT NULL,

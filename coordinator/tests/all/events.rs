@@ -67,7 +67,7 @@ pub(crate) fn granted(sweep: u64, trial: u32, lease: u64, job: Job) -> Event {
     Event::new(SweepId(sweep), granted)
 }
 
-fn recorded(sweep: u64, trial: u32, lease: u64, metrics: impl Into<Point>) -> Event {
+pub(crate) fn recorded(sweep: u64, trial: u32, lease: u64, metrics: impl Into<Point>) -> Event {
     let (trial, lease) = (TrialNumber(trial), LeaseId(lease));
     let points = vec![metrics.into()];
     Event::new(SweepId(sweep), EpochsRecorded { trial, lease, points, seconds: Some(0.5) })

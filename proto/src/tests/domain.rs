@@ -415,10 +415,13 @@ fn stopped() -> BoxedStrategy<StoppedView> {
 pub(super) fn trial() -> BoxedStrategy<TrialView> {
     let what = (any::<u32>(), select(TrialState::ALL.as_slice()), assignment(), reason());
     let how = (any::<u32>(), of(name()), 0..=MAX_EPOCHS, of(any::<f64>()));
-    let result = (
+    let last = || {
         of(points().prop_filter_map("a curve without an epoch has no last one", |points| {
             points.last().cloned()
-        })),
+        }))
+    };
+    let result = (
+        (last(), last()),
         points(),
         (of(seconds()), of(any::<u64>())),
         (of(text()), of(stopped()), any::<bool>(), of(text()), of(text()), any::<u64>()),
@@ -429,7 +432,7 @@ pub(super) fn trial() -> BoxedStrategy<TrialView> {
                 (trial, state, assignment, reason),
                 (attempts, worker, epochs, objective),
                 (
-                    last,
+                    (last, counting),
                     curve,
                     (seconds, memory_bytes),
                     (message, stopped, parked, started_at, ended_at, retrained_epochs),
@@ -445,6 +448,7 @@ pub(super) fn trial() -> BoxedStrategy<TrialView> {
                     epochs,
                     objective,
                     last,
+                    counting,
                     curve,
                     seconds,
                     memory_bytes,

@@ -176,6 +176,7 @@ fn large_trial(number: u32, state: TrialState, epoch: u32, accuracy: f64) -> Tri
         epochs: 30,
         objective: last.map(|_| accuracy),
         last: last.map(Point::Network),
+        counting: last.map(Point::Network),
         seconds: (state == TrialState::Completed).then_some(73.4),
         ..trial(number, 1, 0.1, state, Vec::new())
     }
@@ -297,6 +298,7 @@ fn trial(
             .as_ref()
             .filter(|last| last.is_finite())
             .and_then(|last| last.get(&Metric::ValidationAccuracy)),
+        counting: last.clone(),
         last,
         curve,
         seconds: Some(1.5),
