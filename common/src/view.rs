@@ -200,6 +200,11 @@ impl fmt::Display for IdleView {
 }
 
 impl SweepView {
+    /// How many networks each trial trains: one for each fold and repeat.
+    pub fn trainings(&self) -> u32 {
+        self.data.folds.max(1).saturating_mul(self.spec.objective.repeats.max(1))
+    }
+
     /// Whether the sweep waits because no worker is connected.
     pub fn has_no_worker(&self) -> bool {
         self.notes.iter().any(|note| note == NO_WORKER)

@@ -245,9 +245,10 @@ pub(crate) fn winner(
     let metric = sweep.spec.objective.metric.name();
     let which = if sweep.state == SweepState::Completed { "best" } else { "best completed" };
     let headline = format!(
-        "{which} trial {}{round}: {goal} {metric} {}",
+        "{which} trial {}{round}: {goal} {metric} {}{}",
         best.trial,
-        text::objective(&sweep.spec, best)
+        text::objective(&sweep.spec, best),
+        text::spread(sweep, best).unwrap_or_default()
     );
     page.write(out, Tone::Strong, 2, &headline)?;
     let mut rows: Vec<(&str, Tone, String)> = Vec::new();
@@ -356,6 +357,22 @@ data  builtin:digits: 1257 training, 360 validation, 180 test examples, 64 input
         let text = shown(&sweep, &[], View::default());
         let row = "\n  validation     accuracy 0.9600, loss 0.2 (epoch 1 of 2)\n";
         assert!(text.contains(row), "{text}");
+    }
+
+    #[test]
+    fn the_winner_of_several_trainings_is_shown_with_their_spread() {
+        let mut sweep = samples::sweep();
+        std::sync::Arc::make_mut(&mut sweep.spec).objective.repeats = 3;
+        sweep.data.folds = 2;
+        let best = sweep.best.as_mut().unwrap();
+        let Some(Point::Network(counting)) = &mut best.counting else { panic!("it was trained") };
+        counting.spread = Some(0.008_66);
+        let text = shown(&sweep, &[], View::default());
+        let headline = "highest validation_accuracy 0.9778 ± 0.0087 over 6 trainings\n";
+        assert!(text.contains(headline), "{text}");
+        let json = serde_json::to_value(&sweep).unwrap();
+        assert_eq!(json["best"]["counting"]["spread"], 0.008_66);
+        assert_eq!(json["best"]["last"].get("spread"), None);
     }
 
     #[test]

@@ -30,7 +30,7 @@ fn trial(state: TrialState, objective: Option<f64>, last: Point) -> Value {
 
 fn network(loss: f64) -> Point {
     let score = Score { loss, accuracy: Some(0.5), measured: None };
-    Point::Network(EpochMetrics { epoch: 1, train: score, validation: score })
+    Point::Network(EpochMetrics { epoch: 1, train: score, validation: score, spread: None })
 }
 
 fn named(value: f64) -> Point {

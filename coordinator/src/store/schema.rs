@@ -51,7 +51,8 @@ CREATE TABLE heads (
 ///
 /// A loss of a network that is NaN is NULL in `metrics`, and elsewhere the text `NaN`. `named`
 /// holds the metrics of an external client as they are in the event; the other metrics are NULL
-/// then. For a network whose objective is a measure, `named` is `{"validation":{"roc_auc":0.9}}`.
+/// then. For a network whose objective is a measure, `named` is `{"validation":{"roc_auc":0.9}}`,
+/// and with several trainings it also has `spread`.
 pub(super) const READING_TABLES: &str = "
 CREATE TABLE sweeps (
     id INTEGER PRIMARY KEY,

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use caviar_common::error::ErrorClass;
 use caviar_common::ids::{LeaseId, StoreId, SweepId, TrialNumber};
 use caviar_common::measure::Measure;
-use caviar_common::metric::{Metric, Point};
+use caviar_common::metric::{EpochMetrics, Metric, Point};
 use caviar_common::outcome::{Job, TrialState};
 use caviar_common::spec::Goal;
 use caviar_coordinator::store::query::{TrialOrder, TrialQuery};
@@ -459,14 +459,17 @@ fn a_trial_is_shown_with_the_epoch_of_its_objective_and_the_last_one() {
     };
     assert_eq!(shown(None), (None, None), "no epoch has ended");
     for (epoch, loss, counting) in [(1, 0.5, 1), (2, 0.75, 1), (3, 0.25, 3), (4, 1.0, 3)] {
-        append(&mut store, &[recorded(1, 0, 1, metrics(epoch, loss))]).unwrap();
+        let spread = (epoch == 3).then_some(0.1 + 0.2);
+        let point = EpochMetrics { spread, ..metrics(epoch, loss) };
+        append(&mut store, &[recorded(1, 0, 1, point)]).unwrap();
         for curves in [None, Some(1000)] {
             let (best, last) = shown(curves);
             let epochs = (best.as_ref().map(Point::epoch), last.as_ref().map(Point::epoch));
             assert_eq!(epochs, (Some(counting), Some(epoch)), "with curves: {curves:?}");
         }
     }
-    assert_eq!(shown(None).0, Some(metrics(3, 0.25).into()));
+    let best = EpochMetrics { spread: Some(0.1 + 0.2), ..metrics(3, 0.25) };
+    assert_eq!(shown(None).0, Some(best.into()));
 }
 
 #[test]

@@ -76,8 +76,13 @@ fn score() -> BoxedStrategy<Score> {
 }
 
 fn epoch() -> BoxedStrategy<EpochMetrics> {
-    (1..=MAX_EPOCHS, score(), score())
-        .prop_map(|(epoch, train, validation)| EpochMetrics { epoch, train, validation })
+    (1..=MAX_EPOCHS, score(), score(), of(0.0..=1e300f64))
+        .prop_map(|(epoch, train, validation, spread)| EpochMetrics {
+            epoch,
+            train,
+            validation,
+            spread,
+        })
         .boxed()
 }
 

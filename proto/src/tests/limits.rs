@@ -251,6 +251,10 @@ fn ends_of_attempts_are_limited() {
         assert_eq!(bad_finished(|f| f.seconds = seconds), "finished.seconds", "{seconds}");
     }
     assert_eq!(bad_finished(|f| f.last = Some(point(0))), "finished.last.epoch");
+    for spread in [-0.1, f64::NAN, f64::INFINITY] {
+        let last = v1::EpochMetrics { spread: Some(spread), ..point(1) };
+        assert_eq!(bad_finished(|f| f.last = Some(last)), "finished.last.spread");
+    }
     assert_eq!(
         bad_finished(|f| f.test = Some(v1::Score { accuracy: Some(-0.1), ..score() })),
         "finished.test.accuracy"

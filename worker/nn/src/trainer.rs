@@ -228,7 +228,7 @@ impl Trainer {
         if let Some(judge) = &mut self.judge {
             validation.measured = Some(judge.judge(self.data.validation(self.part.fold))?);
         }
-        let metrics = EpochMetrics { epoch: epochs_done, train, validation };
+        let metrics = EpochMetrics { epoch: epochs_done, train, validation, spread: None };
         self.progress = Progress { epochs_done, last: Some(metrics), ..Progress::default() };
         Ok(Some(metrics))
     }
