@@ -167,8 +167,10 @@ fn ranking() -> BoxedStrategy<Ranking> {
 pub(super) fn data() -> BoxedStrategy<DataSpec> {
     let task = of(select(Task::ALL.to_vec()));
     let shares = (0.01..0.6, 0.0..0.4);
-    (text(), of(text()), of(text()), task, shares, table(), split(), weights())
+    let label = (of(text()), btree_set("[A-Z]{10,12}", 0..3));
+    (text(), label, of(text()), task, shares, table(), split(), weights())
         .prop_map(|(source, label, labels, task, (validation, test), table, split, weights)| {
+            let (label, more) = label;
             DataSpec {
                 // Only classes have weights.
                 weights: match task {
@@ -176,6 +178,11 @@ pub(super) fn data() -> BoxedStrategy<DataSpec> {
                     Some(Task::Regression) | None => WeightSpec { classes: None, ..weights },
                 },
                 source,
+                // Only numbers have several labels.
+                more_labels: match (task, &label) {
+                    (Some(Task::Regression), Some(_)) => more.into_iter().collect(),
+                    _ => Vec::new(),
+                },
                 label,
                 labels,
                 task,

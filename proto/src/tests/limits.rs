@@ -466,6 +466,7 @@ fn bad_parameter(change: impl FnOnce(&mut v1::Parameter)) -> Vec<String> {
 fn drafts_are_limited() {
     assert_eq!(bad_spec(|s| s.name = Some(long())), ["name"]);
     assert_eq!(bad_spec(|s| s.data.as_mut().unwrap().label = Some(long())), ["data.label"]);
+    assert_eq!(bad_spec(|s| s.data.as_mut().unwrap().more_labels = vec![long()]), ["data.label"]);
     assert_eq!(bad_spec(|s| s.fixed = numbered(100).collect()), ["fixed"]);
     assert_eq!(
         bad_spec(|s| s.fixed = BTreeMap::from([("units".to_owned(), v1::Value { kind: None })])),

@@ -18,7 +18,7 @@ use caviar_common::metric::{EpochMetrics, Measured, Metric, Score};
 use caviar_common::numbers::{real, to_u32};
 use caviar_common::spec::{Objective, ObjectiveEpoch};
 use caviar_common::train::TrainSpec;
-use caviar_data::{Splits, Targets};
+use caviar_data::{Schema, Splits, Targets};
 use caviar_metrics::Predictions;
 use caviar_metrics::ensemble::average;
 use caviar_model::{Kept, Member, Model};
@@ -250,12 +250,17 @@ fn mean_of(
 /// The score of predictions, in the scale of the training.
 fn score_of(predictions: &Predictions, data: &Splits, measure: Option<Measure>) -> Score {
     let value = |measure| predictions.measure(measure);
-    let standard = data.schema.as_deref().and_then(|schema| schema.label.standard);
+    let standards = data.schema.as_deref().map(Schema::standards).unwrap_or_default();
     let (loss, accuracy) = match data.train.targets {
         Targets::Classes(_) => (value(Measure::LogLoss), value(Measure::Accuracy)),
         Targets::Values(_) => {
-            let scale = standard.map_or(1.0, |standard| standard.scale);
-            (value(Measure::Rmse).map(|rmse| (rmse * scale).powi(2)), None)
+            let scales = standards.iter().map(|standard| standard.scale).chain([1.0]);
+            let losses =
+                predictions.of_each_output().into_iter().zip(scales).map(|(one, scale)| {
+                    one.measure(Measure::Rmse).map(|rmse| (rmse * scale).powi(2))
+                });
+            let losses: Option<Vec<f64>> = losses.collect();
+            (losses.map(|all| all.iter().sum::<f64>() / real(all.len())), None)
         }
     };
     let measured = measure.and_then(|measure| {
