@@ -261,10 +261,11 @@ pub(crate) struct Init {
     /// The table: a text file such as .csv or .tsv; it may be compressed with gzip, zstd or zip
     #[arg(value_parser = path())]
     pub(crate) data: PathBuf,
-    /// The column to predict [default: a column with a usual name such as label, target, class or
-    /// y; without one a terminal is asked, and elsewhere it is the last column]
+    /// The column to predict; several columns of numbers if it is repeated [default: a column with
+    /// a usual name such as label, target, class or y; without one a terminal is asked, and
+    /// elsewhere it is the last column]
     #[arg(long, value_name = "COLUMN")]
-    pub(crate) label: Option<String>,
+    pub(crate) label: Vec<String>,
     /// The file to write [default: the name of the data with .toml, in this folder]
     #[arg(long, value_name = "PATH", value_parser = path())]
     pub(crate) output: Option<PathBuf>,
@@ -284,9 +285,10 @@ pub(crate) struct Inspect {
     /// The table, or a sweep file that names it
     #[arg(value_parser = path())]
     pub(crate) file: PathBuf,
-    /// The column to predict [default: that of the sweep file; for a table as for caviar init]
+    /// The column to predict; several if it is repeated [default: that of the sweep file; for a
+    /// table as for caviar init]
     #[arg(long, value_name = "COLUMN")]
-    pub(crate) label: Option<String>,
+    pub(crate) label: Vec<String>,
     /// Write one JSON object
     #[arg(long)]
     pub(crate) json: bool,

@@ -120,6 +120,7 @@ fn describe(spec: &SweepSpec, data: Option<&DataSummary>) -> String {
     };
     let output = match spec.data.task.unwrap_or_default() {
         Task::Classification => format!("{} classes", data.outputs),
+        Task::Regression if data.outputs > 1 => format!("{} numbers to predict", data.outputs),
         Task::Regression => "a number to predict".to_owned(),
     };
     format!(

@@ -30,7 +30,7 @@ const COMMENT_COLUMNS: usize = 96;
 /// Writes a sweep file for the data.
 pub(crate) fn init(args: &Init) -> anyhow::Result<()> {
     let output = output(args)?;
-    let data = label::choose(&args.data, args.label.as_deref())?;
+    let data = label::choose(&args.data, &args.label)?;
     let (_, summary) = caviar_data::prepare(&data, SEED)
         .map_err(|error| Failure::from_text(&error.to_string()).in_input())?;
     let task = summary.task.unwrap_or_default();
@@ -59,11 +59,13 @@ impl Draft {
     fn describe(&self, data: &DataSummary) -> String {
         let what = match self.task {
             Task::Classification => format!("one of {} classes", data.outputs),
+            Task::Regression if data.outputs > 1 => "numbers".to_owned(),
             Task::Regression => "a number".to_owned(),
         };
+        let labels = self.data.label_names().map(|name| format!("{name:?}"));
         format!(
-            "predict {:?} ({what}) from {}",
-            self.data.label.as_deref().unwrap_or_default(),
+            "predict {} ({what}) from {}",
+            labels.collect::<Vec<_>>().join(", "),
             text::count(data.features.into(), "input")
         )
     }
@@ -94,7 +96,11 @@ impl Draft {
         let comments: String = notes.iter().map(comment).collect();
         let name = quoted(self.name.as_str());
         let source = quoted(&self.source);
-        let label = quoted(self.data.label.as_deref().unwrap_or_default());
+        let labels: Vec<String> = self.data.label_names().map(quoted).collect();
+        let label = match labels.as_slice() {
+            [only] => only.clone(),
+            several => format!("[{}]", several.join(", ")),
+        };
         let task = self.task.name();
         let header = header(&self.data.table);
         format!(
@@ -224,7 +230,7 @@ mod tests {
     fn written(data: &str, label: Option<&str>) -> (String, SweepSpec) {
         let (folder, path) = file(data);
         let output = folder.path().join("out.toml");
-        let label = label.map(str::to_owned);
+        let label = label.map(str::to_owned).into_iter().collect();
         init(&Init { data: path, label, output: Some(output.clone()), trials: 5 }).unwrap();
         let text = std::fs::read_to_string(output).unwrap();
         let spec = parse(&text).unwrap().spec;
@@ -281,7 +287,7 @@ mod tests {
         let (folder, data) = file(&rows(|n| n.to_string()));
         let output = folder.path().join("out.toml");
         std::fs::write(&output, "mine").unwrap();
-        let args = Init { data, label: None, output: Some(output.clone()), trials: 5 };
+        let args = Init { data, label: Vec::new(), output: Some(output.clone()), trials: 5 };
         assert!(init(&args).unwrap_err().to_string().ends_with("out.toml already exists"));
         assert_eq!(std::fs::read_to_string(output).unwrap(), "mine");
     }

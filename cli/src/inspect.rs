@@ -35,12 +35,11 @@ pub(crate) fn inspect(args: &Inspect) -> anyhow::Result<()> {
 
 fn spec(args: &Inspect) -> anyhow::Result<DataSpec> {
     if !is_sweep_file(&args.file) {
-        return label::choose(&args.file, args.label.as_deref());
+        return label::choose(&args.file, &args.label);
     }
     let mut data = data_of_file(&args.file)?;
-    if args.label.is_some() {
-        data.label.clone_from(&args.label);
-        data.task = None;
+    if !args.label.is_empty() {
+        label::set(&mut data, &args.label)?;
     }
     Ok(data)
 }
@@ -50,15 +49,20 @@ fn is_sweep_file(path: &Path) -> bool {
 }
 
 fn write(out: &mut impl Write, file: &str, inspection: &Inspection, page: Page) -> io::Result<()> {
-    let Inspection { rows, columns, label, notes } = inspection;
+    let Inspection { rows, columns, label, more_labels, notes } = inspection;
     let inputs = columns.iter().filter(|column| column.is_input).count();
     let headline = format!(
         "{file}: {}, {}, {inputs} of them inputs",
         text::count(*rows, "row"),
-        text::count(caviar_common::numbers::to_u64(columns.len() + 1), "column"),
+        text::count(
+            caviar_common::numbers::to_u64(columns.len() + 1 + more_labels.len()),
+            "column"
+        ),
     );
     page.write(out, Tone::Strong, 2, &headline)?;
-    page.write(out, Tone::Plain, 7, &format!("label  {}", describe_label(label, *rows)))?;
+    for label in std::iter::once(label).chain(more_labels) {
+        page.write(out, Tone::Plain, 7, &format!("label  {}", describe_label(label, *rows)))?;
+    }
     writeln!(out)?;
     let mut table = Table::new([
         Column::new("column").shortened_to(10),
@@ -144,7 +148,7 @@ mod tests {
         };
         let rows: String = (1..=40).map(row).collect();
         std::fs::write(&path, format!("id,sex,age,day,name,target\n{rows}")).unwrap();
-        let data = label::choose(&path, None).unwrap();
+        let data = label::choose(&path, &[]).unwrap();
         let inspection = caviar_data::inspect(&data).unwrap();
         let mut out = Vec::new();
         write(&mut out, "people.csv", &inspection, Page::default()).unwrap();

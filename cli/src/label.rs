@@ -1,10 +1,12 @@
 //! Which column of a table is to be predicted: the one that the user names, one with a usual name,
 //! the one that the user chooses on a terminal, or the last one.
 
+use std::collections::BTreeSet;
 use std::io::{self, BufRead, IsTerminal, Write};
 use std::path::Path;
 
-use caviar_common::data::DataSpec;
+use caviar_common::data::{DataSpec, Task};
+use caviar_common::limits::MAX_LABELS;
 
 use crate::failure::Failure;
 use crate::progress::talk;
@@ -13,8 +15,9 @@ use crate::progress::talk;
 const USUAL_LABELS: [&str; 8] =
     ["label", "target", "class", "y", "species", "outcome", "category", "diagnosis"];
 
-/// How the table at `path` is read, with its label: `given`, or the one that is likely or chosen.
-pub(crate) fn choose(path: &Path, given: Option<&str>) -> anyhow::Result<DataSpec> {
+/// How the table at `path` is read, with its labels: those `given`, or the one that is likely or
+/// chosen.
+pub(crate) fn choose(path: &Path, given: &[String]) -> anyhow::Result<DataSpec> {
     let shown = path.display().to_string();
     let mut data =
         DataSpec { source: shown.clone(), validation: 0.2, test: 0.1, ..DataSpec::default() };
@@ -34,22 +37,38 @@ pub(crate) fn choose(path: &Path, given: Option<&str>) -> anyhow::Result<DataSpe
         let hint = "the columns of a table are separated by one character, such as a comma";
         return Err(Failure::hinted(message, hint).in_input().into());
     }
-    let label = match given {
-        Some(label) => label.to_owned(),
-        None => match usual_label(names) {
-            Some(label) => label,
-            None => ask(&shown, names)?,
-        },
+    let labels = match (given, usual_label(names)) {
+        ([], Some(label)) => vec![label],
+        ([], None) => vec![ask(&shown, names)?],
+        (given, _) => given.to_vec(),
     };
-    if !names.contains(&label) {
+    if let Some(label) = labels.iter().find(|label| !names.contains(label)) {
         let columns = names.iter().map(|name| format!("{name:?}")).collect::<Vec<_>>().join(", ");
         let message = format!("--label {label:?}: {shown} has no such column");
         return Err(Failure::hinted(message, format!("its columns are {columns}"))
             .in_input()
             .into());
     }
-    data.label = Some(label);
+    set(&mut data, &labels)?;
     Ok(data)
+}
+
+/// Sets the labels of `data`. Several are numbers.
+pub(crate) fn set(data: &mut DataSpec, labels: &[String]) -> anyhow::Result<()> {
+    let mut earlier = BTreeSet::new();
+    if let Some(twice) = labels.iter().find(|label| !earlier.insert(label.as_str())) {
+        let message = format!("--label {twice:?} is given twice: expected different columns");
+        return Err(Failure::from_text(&message).in_input().into());
+    }
+    if labels.len() > MAX_LABELS {
+        let count = labels.len();
+        let message = format!("--label is given {count} times: expected at most {MAX_LABELS}");
+        return Err(Failure::from_text(&message).in_input().into());
+    }
+    let mut labels = labels.iter().cloned();
+    (data.label, data.more_labels) = (labels.next(), labels.collect());
+    data.task = (!data.more_labels.is_empty()).then_some(Task::Regression);
+    Ok(())
 }
 
 fn usual_label(names: &[String]) -> Option<String> {

@@ -281,7 +281,7 @@ fn data_of(
     let field = error.field();
     let value = match field {
         "data.source" => Some(format!("{:?}", written.source)),
-        "data.label" => written.label.as_ref().map(|label| format!("{label:?}")),
+        "data.label" => written.written_label(),
         "data.weight" => written.weights.column.as_ref().map(|column| format!("{column:?}")),
         "data.labels" => written.labels.as_ref().map(|labels| format!("{labels:?}")),
         "data.validation" => Some(written.validation.to_string()),

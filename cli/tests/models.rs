@@ -268,6 +268,13 @@ fn folds_and_repeats_are_judged_by_their_mean_and_the_model_is_their_average() {
     let result = json(&stdout(folder, &["run", "s.toml", "--json", "--slots", "1"]));
     assert_eq!((&result["data"]["train"], &result["data"]["folds"]), (&96.into(), &3.into()));
     assert_eq!(result["test"]["reproduced"], true);
+    // The winner has the spread of its trainings, also when it is read from the store.
+    let spread = result["best"]["counting"]["spread"].as_f64().unwrap();
+    assert!(spread > 0.0 && spread < 0.5, "{spread}");
+    let best = json(&stdout(folder, &["best", "kinds", "--json"]));
+    assert_eq!(best["trial"]["counting"]["spread"], spread);
+    let shown = stdout(folder, &["status", "kinds"]);
+    assert!(shown.contains(&format!(" ± {spread:.4} over 6 trainings\n")), "{shown}");
     let checked = stdout(folder, &["check", "s.toml"]);
     assert!(checked.contains("96 examples in 3 folds, 24 test examples"), "{checked}");
 

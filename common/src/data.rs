@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::blob::Blob;
 use crate::measure::Measure;
 use crate::metric::Score;
+use crate::text::quoted;
 
 /// The kind of prediction.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,8 +45,11 @@ impl Task {
 pub struct DataSpec {
     /// `builtin:digits`; the path of a table or of an IDX image file; or [`EXTERNAL`].
     pub source: String,
-    /// The name of the label column of a table.
+    /// The name of the label column of a table; of several, the first.
     pub label: Option<String>,
+    /// The other columns to predict, if there are several. All are numbers then.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub more_labels: Vec<String>,
     /// The path of the label file of an IDX image file.
     pub labels: Option<String>,
     /// The kind of prediction. `None` asks for the task that the label suggests, until
@@ -183,6 +187,22 @@ impl ColumnType {
 pub const EXTERNAL: &str = "external";
 
 impl DataSpec {
+    /// The label as a sweep file has it: a text in quotes, or a list of several; `None` without a
+    /// label.
+    pub fn written_label(&self) -> Option<String> {
+        let names: Vec<String> = self.label_names().map(quoted).collect();
+        match names.as_slice() {
+            [] => None,
+            [only] => Some(only.clone()),
+            several => Some(format!("[{}]", several.join(", "))),
+        }
+    }
+
+    /// The names of the columns to predict, in the order of the outputs; none if no label is given.
+    pub fn label_names(&self) -> impl Iterator<Item = &str> {
+        self.label.iter().chain(&self.more_labels).map(String::as_str)
+    }
+
     /// The data of an external sweep.
     pub fn external() -> Self {
         Self { source: EXTERNAL.to_owned(), ..Self::default() }

@@ -19,6 +19,8 @@ pub const MAX_MODELS: u32 = 64;
 pub const MAX_FOLDS: u32 = 20;
 /// Most trainings of the same assignment on the same fold.
 pub const MAX_REPEATS: u32 = 10;
+/// Most columns that one network predicts.
+pub const MAX_LABELS: usize = 64;
 /// Most epochs of one trial.
 pub const MAX_EPOCHS: u32 = 100_000;
 /// Most hidden layers of one network.

@@ -164,6 +164,11 @@ pub struct EpochMetrics {
     pub train: Score,
     /// Over the validation split after this epoch.
     pub validation: Score,
+    /// The standard deviation of the objective over the n trainings of the trial, with the divisor
+    /// n - 1. It is finite. `None` for a single training, and if the objective of one of them is
+    /// not finite.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub spread: Option<f64>,
 }
 
 impl EpochMetrics {
@@ -333,13 +338,15 @@ mod tests {
             epoch: 2,
             train: Score { loss: 1.0, accuracy: None, measured: None },
             validation: Score { loss: 0.5, accuracy: Some(0.9), measured: None },
+            spread: None,
         };
         let measured = Some(Measured { measure: Measure::RocAuc, value: f64::INFINITY });
         let judged =
             EpochMetrics { validation: Score { measured, ..network.validation }, ..network };
         assert_eq!(judged.get(&Metric::Measure(Measure::RocAuc)), Some(f64::INFINITY));
         assert_eq!(judged.get(&Metric::Measure(Measure::PrAuc)), None);
-        let points = [network, judged].map(Point::Network).into_iter();
+        let repeated = EpochMetrics { spread: Some(0.1 + 0.2), ..judged };
+        let points = [network, judged, repeated].map(Point::Network).into_iter();
         for point in points.chain([Point::Named(NamedMetrics { epoch: 3, metrics })]) {
             let text = serde_json::to_string(&point).unwrap();
             assert_eq!(serde_json::from_str::<Point>(&text).unwrap(), point, "{text}");

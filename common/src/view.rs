@@ -200,6 +200,11 @@ impl fmt::Display for IdleView {
 }
 
 impl SweepView {
+    /// How many networks each trial trains: one for each fold and repeat.
+    pub fn trainings(&self) -> u32 {
+        self.data.folds.max(1).saturating_mul(self.spec.objective.repeats.max(1))
+    }
+
     /// Whether the sweep waits because no worker is connected.
     pub fn has_no_worker(&self) -> bool {
         self.notes.iter().any(|note| note == NO_WORKER)
@@ -239,6 +244,10 @@ pub struct TrialView {
     pub objective: Option<f64>,
     /// The metrics of its latest epoch.
     pub last: Option<Point>,
+    /// The metrics of the epoch whose metric is `objective`: the best epoch so far or the latest
+    /// one, as the sweep counts them. For a diverged trial, the latest. `None` before the first
+    /// epoch.
+    pub counting: Option<Point>,
     /// The metrics of every epoch; empty unless the request asks for curves.
     pub curve: Vec<Point>,
     /// Training time in seconds. `None` until the trial has ended, and if it was not reported.
@@ -289,6 +298,7 @@ struct TrialJson<'a> {
     #[serde(skip_serializing_if = "json::is_false")]
     diverged: bool,
     last: Option<json::PointJson<'a>>,
+    counting: Option<json::PointJson<'a>>,
     curve: Vec<json::PointJson<'a>>,
     seconds: Option<f64>,
     memory_bytes: Option<u64>,
@@ -301,6 +311,13 @@ struct TrialJson<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     ended_at: Option<&'a str>,
     retrained_epochs: u64,
+}
+
+impl TrialView {
+    /// The number of the epoch whose metric is the objective, from 1; `None` before the first one.
+    pub fn counting_epoch(&self) -> Option<u32> {
+        self.counting.as_ref().map(Point::epoch)
+    }
 }
 
 impl Serialize for TrialView {
@@ -316,6 +333,7 @@ impl Serialize for TrialView {
             epochs,
             objective,
             last,
+            counting,
             curve,
             seconds,
             memory_bytes,
@@ -338,6 +356,7 @@ impl Serialize for TrialView {
             objective: objective.and_then(json::finite),
             diverged: has_diverged,
             last: last.as_ref().map(json::PointJson::from),
+            counting: counting.as_ref().map(json::PointJson::from),
             curve: curve.iter().map(json::PointJson::from).collect(),
             seconds: *seconds,
             memory_bytes: *memory_bytes,

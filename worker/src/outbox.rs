@@ -75,7 +75,7 @@ mod tests {
         let score = Score { loss: 1.0, accuracy: None, measured: None };
         let mut outbox = Outbox::default();
         for epoch in 1..=epochs {
-            let metrics = EpochMetrics { epoch, train: score, validation: score };
+            let metrics = EpochMetrics { epoch, train: score, validation: score, spread: None };
             outbox.push(metrics, f64::from(epoch));
         }
         outbox

@@ -22,6 +22,9 @@ struct Evaluation<'a> {
     model: String,
     data: String,
     class_names: &'a [String],
+    /// The labels, if there are several.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    labels: Vec<&'a str>,
     left_out: u64,
     #[serde(flatten)]
     report: &'a Report,
@@ -48,6 +51,7 @@ pub(crate) fn evaluate(args: &Evaluate) -> anyhow::Result<()> {
             model: args.model.display().to_string(),
             data: args.rows.data.display().to_string(),
             class_names: &schema.label.classes,
+            labels: figures::several(schema),
             left_out: reader.counts().unlabelled + reader.counts().unknown_classes,
             report: &report,
         };
@@ -58,6 +62,10 @@ pub(crate) fn evaluate(args: &Evaluate) -> anyhow::Result<()> {
         let headline = format!("{}: {rows}", args.rows.data.display());
         page.write(&mut out, Tone::Strong, 2, &headline)?;
         figures::table(&[("value [95 % interval]", &report)]).write(&mut out, page)?;
+        if let Some(table) = figures::outputs(&report, schema) {
+            writeln!(out)?;
+            table.write(&mut out, page)?;
+        }
         if let Some(table) = figures::classes(&report, &schema.label.classes) {
             writeln!(out)?;
             table.write(&mut out, page)?;
@@ -69,6 +77,8 @@ pub(crate) fn evaluate(args: &Evaluate) -> anyhow::Result<()> {
 /// The predictions so far, next to the truth.
 struct Judged {
     classes: usize,
+    /// How many numbers are predicted for a row.
+    labels: usize,
     truth: Vec<u32>,
     probabilities: Vec<f32>,
     values: Vec<f64>,
@@ -79,6 +89,7 @@ impl Judged {
     fn new(model: &Model) -> Self {
         Self {
             classes: model.schema().label.classes.len(),
+            labels: model.schema().labels().count(),
             truth: Vec::new(),
             probabilities: Vec::new(),
             values: Vec::new(),
@@ -109,7 +120,7 @@ impl Judged {
         let predictions = if self.classes > 0 {
             Predictions::from_probabilities(self.classes, self.truth, self.probabilities)
         } else {
-            Predictions::from_values(self.values, self.predicted)
+            Predictions::from_rows(self.labels, self.values, self.predicted)
         };
         Ok(predictions.map_err(|error| {
             let hint = "the labels are compared with those of the training as they are written";

@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use caviar_common::numbers::to_u64;
+use caviar_data::Schema;
 use caviar_metrics::{Figure, Report};
 
 use crate::show::table::{Column, Table};
@@ -48,6 +49,23 @@ pub(super) fn table(reports: &[(&str, &Report)]) -> Table {
     table
 }
 
+/// The names of the labels, if there are several; empty otherwise.
+pub(super) fn several(schema: &Schema) -> Vec<&str> {
+    let labels = schema.labels().filter(|_| !schema.more_labels.is_empty());
+    labels.map(|label| label.name.as_str()).collect()
+}
+
+/// The measures of each label by itself; `None` unless there are several.
+pub(super) fn outputs(report: &Report, schema: &Schema) -> Option<Table> {
+    let first = report.outputs.first()?;
+    let headings = first.iter().map(|figure| Column::new(figure.measure.name()));
+    let mut table = Table::new([Column::new("label")].into_iter().chain(headings));
+    for (name, figures) in several(schema).into_iter().zip(&report.outputs) {
+        table.row([name.to_owned()].into_iter().chain(figures.iter().map(value)));
+    }
+    Some(table)
+}
+
 /// Precision, recall and the confusions of each class.
 pub(super) fn classes(report: &Report, names: &[String]) -> Option<Table> {
     let classes = report.classes.as_ref().filter(|_| names.len() <= MAX_CLASSES)?;
@@ -63,8 +81,9 @@ pub(super) fn classes(report: &Report, names: &[String]) -> Option<Table> {
     Some(table)
 }
 
-/// The measures of several reports as a table in Markdown.
-pub(super) fn markdown(reports: &[(String, Report)]) -> String {
+/// The measures of several reports as a table in Markdown, with those of each label if there are
+/// several.
+pub(super) fn markdown(reports: &[(String, Report)], schema: &Schema) -> String {
     let mut page = String::new();
     let mut line = |text: String| {
         // A string takes any text.
@@ -82,6 +101,18 @@ pub(super) fn markdown(reports: &[(String, Report)]) -> String {
             format!(" {} |", figure.map_or_else(String::new, value))
         });
         line(format!("| `{}` |{}", figure.measure.name(), cells.collect::<String>()));
+    }
+    for (output, label) in several(schema).into_iter().enumerate() {
+        // A text in a cell: no sign of Markdown ends it.
+        let label = label.replace(['|', '`', '\n', '\r'], " ");
+        for (place, figure) in first.figures.iter().enumerate() {
+            let cells = reports.iter().map(|(_, report)| {
+                let figure = report.outputs.get(output).and_then(|all| all.get(place));
+                format!(" {} |", figure.map_or_else(String::new, value))
+            });
+            let name = figure.measure.name();
+            line(format!("| `{name}` of `{label}` |{}", cells.collect::<String>()));
+        }
     }
     line(String::new());
     line("In brackets are 95 % intervals, by the bootstrap over the rows.".to_owned());

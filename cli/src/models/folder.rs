@@ -100,7 +100,7 @@ impl Contents<'_> {
         let metrics = if reports.is_empty() {
             "There are none: the splits have too many rows.".to_owned()
         } else {
-            figures::markdown(reports)
+            figures::markdown(reports, self.model.schema())
         };
         let metrics = if self.is_refit { format!("{REFIT}{metrics}") } else { metrics };
         let by_split: serde_json::Map<String, serde_json::Value> =

@@ -83,10 +83,17 @@ struct RowWriter<'s> {
 }
 
 impl RowWriter<'_> {
-    /// The names of the new columns. Each that the table has already gets an underscore.
+    /// The names of the new columns: `prediction`, with several labels one for each, and one for
+    /// each class. Each that the table has already gets an underscore.
     fn names(&self, existing: &[String]) -> Vec<String> {
-        let classes = self.schema.label.classes.iter().map(|class| format!("p_{class}"));
-        let names = ["prediction".to_owned()].into_iter().chain(classes);
+        let schema = self.schema;
+        let predictions: Vec<String> = if schema.more_labels.is_empty() {
+            vec!["prediction".to_owned()]
+        } else {
+            schema.labels().map(|label| format!("prediction_{}", label.name)).collect()
+        };
+        let classes = schema.label.classes.iter().map(|class| format!("p_{class}"));
+        let names = predictions.into_iter().chain(classes);
         names
             .map(|mut name| {
                 while existing.contains(&name) {
@@ -112,8 +119,12 @@ impl RowWriter<'_> {
     fn row(&self, line: &mut Vec<u8>, outputs: &[f64]) -> io::Result<()> {
         match self.schema.label.classes.as_slice() {
             [] => {
-                let value = outputs.first().copied().unwrap_or(f64::NAN);
-                number(line, value)?;
+                for (place, value) in outputs.iter().enumerate() {
+                    if place > 0 {
+                        line.push(self.delimiter);
+                    }
+                    number(line, *value)?;
+                }
             }
             classes => {
                 let class = largest(outputs).and_then(|index| classes.get(index));

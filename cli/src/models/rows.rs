@@ -37,7 +37,8 @@ pub(super) fn in_input(error: &DataError) -> Failure {
 
 /// Tells what was left out or not known.
 pub(super) fn tell(schema: &Schema, counts: &ReadCounts) {
-    let label = &schema.label.name;
+    let labels: Vec<String> = schema.labels().map(|it| format!("{:?}", it.name)).collect();
+    let label = labels.join(" or ");
     for (column, &cells) in schema.columns.iter().zip(&counts.unknown_categories) {
         if cells > 0 {
             talk(&format!(
@@ -50,11 +51,11 @@ pub(super) fn tell(schema: &Schema, counts: &ReadCounts) {
     }
     if counts.unlabelled > 0 {
         let rows = text::count(counts.unlabelled, "row");
-        talk(&format!("note: left out {rows} without a label in {label:?}"));
+        talk(&format!("note: left out {rows} without a label in {label}"));
     }
     if counts.unknown_classes > 0 && schema.task() == Task::Classification {
         talk(&format!(
-            "note: left out {} with a class in {label:?} that the model does not know",
+            "note: left out {} with a class in {label} that the model does not know",
             text::count(counts.unknown_classes, "row"),
         ));
     }

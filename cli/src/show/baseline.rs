@@ -17,7 +17,8 @@ pub(super) fn row(sweep: &SweepView) -> Option<String> {
     Some(format!("validation {}{test}", text::score(&baseline.validation)))
 }
 
-/// A sentence if the best trial does not beat the baseline on the validation or the test split.
+/// A sentence if the best trial, at its counting epoch, does not beat the baseline on the
+/// validation or the test split.
 ///
 /// An accuracy counts as better if it is above that of the baseline by more than its standard
 /// error, the root of p (1 - p) / rows, so that a few lucky rows do not count. For regression the
@@ -25,8 +26,8 @@ pub(super) fn row(sweep: &SweepView) -> Option<String> {
 /// curve above 0.5.
 pub(super) fn verdict(sweep: &SweepView, best: &TrialView) -> Option<String> {
     let baseline = sweep.data.baseline?;
-    let Some(Point::Network(last)) = &best.last else { return None };
-    if !is_better(&last.validation, &baseline.validation, sweep.data.validation) {
+    let Some(Point::Network(counting)) = &best.counting else { return None };
+    if !is_better(&counting.validation, &baseline.validation, sweep.data.validation) {
         return Some(
             "no better than the baseline on the validation split: the inputs did not help"
                 .to_owned(),
@@ -58,7 +59,25 @@ fn is_better(score: &Score, baseline: &Score, rows: u64) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use caviar_common::data::Baseline;
+
+    use super::super::tests::samples;
     use super::*;
+
+    #[test]
+    fn the_verdict_is_about_the_epoch_that_counts() {
+        let mut sweep = samples::sweep();
+        let score = |accuracy| Score { loss: 0.5, accuracy: Some(accuracy), measured: None };
+        let (validation, test) = (score(0.9), Some(score(0.9)));
+        sweep.data.baseline = Some(Baseline { validation, test });
+        let mut best = samples::trials().remove(2);
+        let Some(Point::Network(mut worse)) = best.last else { panic!("it was trained") };
+        worse.validation = score(0.8);
+        best.last = Some(Point::Network(worse));
+        assert_eq!(verdict(&sweep, &best), None, "the last epoch is worse than the baseline");
+        best.counting = best.last.clone();
+        assert!(verdict(&sweep, &best).is_some());
+    }
 
     #[test]
     fn an_accuracy_is_better_if_it_is_above_the_noise() {

@@ -51,10 +51,11 @@ pub(crate) fn toml(out: &mut impl Write, view: &SweepView, best: &TrialView) -> 
     let objective = text::objective(&view.spec, best);
     writeln!(
         out,
-        "# trial {} of {}: {} {objective}",
+        "# trial {} of {}: {} {objective}{}",
         best.trial,
         view.name,
-        view.spec.objective.metric.name()
+        view.spec.objective.metric.name(),
+        text::spread(view, best).unwrap_or_default()
     )?;
     if let Some(score) = view.test.as_ref().and_then(|test| test.score.as_ref()) {
         writeln!(out, "# test: {}", text::score(score))?;

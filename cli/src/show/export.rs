@@ -36,6 +36,7 @@ impl<'a, W: Write> Csv<'a, W> {
             "round",
             "epochs",
             "objective",
+            "objective_epoch",
             "winner",
             "test_loss",
             "test_accuracy",
@@ -162,15 +163,15 @@ mod tests {
         trials.iter().try_for_each(|trial| csv.trial(trial)).unwrap();
         csv.finish().unwrap();
         let expected = "\
-trial,state,source,round,epochs,objective,winner,test_loss,test_accuracy,learning_rate,layers,\
-epoch,train_loss,train_accuracy,validation_loss,validation_accuracy,seconds,worker,attempts,\
-message,started_at,ended_at,retrained_epochs
-0,completed,round,1,2,0.95,false,,,0.01,2,1,0.5,0.9,0.5,0.9,1.5,local,1,,,,0
-0,completed,round,1,2,0.95,false,,,0.01,2,2,0.25,0.95,0.25,0.95,1.5,local,1,,,,0
-1,diverged,round,1,2,,false,,,0.9,2,,,,,,1.5,local,1,,,,0
-2,completed,round,2,2,0.9777777777777777,true,0.125,0.9666666666666667,0.05,2,\
+trial,state,source,round,epochs,objective,objective_epoch,winner,test_loss,test_accuracy,\
+learning_rate,layers,epoch,train_loss,train_accuracy,validation_loss,validation_accuracy,\
+seconds,worker,attempts,message,started_at,ended_at,retrained_epochs
+0,completed,round,1,2,0.95,2,false,,,0.01,2,1,0.5,0.9,0.5,0.9,1.5,local,1,,,,0
+0,completed,round,1,2,0.95,2,false,,,0.01,2,2,0.25,0.95,0.25,0.95,1.5,local,1,,,,0
+1,diverged,round,1,2,,1,false,,,0.9,2,,,,,,1.5,local,1,,,,0
+2,completed,round,2,2,0.9777777777777777,2,true,0.125,0.9666666666666667,0.05,2,\
 1,0.2,0.96,0.2,0.96,1.5,local,1,,,,0
-2,completed,round,2,2,0.9777777777777777,true,0.125,0.9666666666666667,0.05,2,\
+2,completed,round,2,2,0.9777777777777777,2,true,0.125,0.9666666666666667,0.05,2,\
 2,0.1,0.9777777777777777,0.1,0.9777777777777777,1.5,local,1,,,,0
 ";
         assert_eq!(String::from_utf8(out).unwrap(), expected);

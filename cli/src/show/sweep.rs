@@ -245,18 +245,21 @@ pub(crate) fn winner(
     let metric = sweep.spec.objective.metric.name();
     let which = if sweep.state == SweepState::Completed { "best" } else { "best completed" };
     let headline = format!(
-        "{which} trial {}{round}: {goal} {metric} {}",
+        "{which} trial {}{round}: {goal} {metric} {}{}",
         best.trial,
-        text::objective(&sweep.spec, best)
+        text::objective(&sweep.spec, best),
+        text::spread(sweep, best).unwrap_or_default()
     );
     page.write(out, Tone::Strong, 2, &headline)?;
     let mut rows: Vec<(&str, Tone, String)> = Vec::new();
-    match &best.last {
-        Some(Point::Network(last)) => {
-            rows.push(("validation", Tone::Plain, text::score(&last.validation)));
+    match &best.counting {
+        Some(Point::Network(counting)) => {
+            let epoch = text::earlier_epoch(best).unwrap_or_default();
+            let score = text::score(&counting.validation);
+            rows.push(("validation", Tone::Plain, format!("{score}{epoch}")));
         }
-        Some(Point::Named(last)) => {
-            let others = last.metrics.iter().filter(|(name, _)| name.as_str() != metric);
+        Some(Point::Named(counting)) => {
+            let others = counting.metrics.iter().filter(|(name, _)| name.as_str() != metric);
             rows.extend(others.map(|(it, value)| (it.as_str(), Tone::Plain, text::number(*value))));
         }
         None => {}
@@ -343,6 +346,33 @@ best validation_accuracy  0.9500     0.9778
 data  builtin:digits: 1257 training, 360 validation, 180 test examples, 64 inputs
 ";
         assert_eq!(shown(&samples::sweep(), &[], View::default()), expected);
+    }
+
+    #[test]
+    fn the_scores_of_the_winner_are_those_of_the_epoch_that_counts() {
+        let mut sweep = samples::sweep();
+        let mut best = samples::trials().remove(2);
+        best.counting = best.curve.first().cloned();
+        sweep.best = Some(best);
+        let text = shown(&sweep, &[], View::default());
+        let row = "\n  validation     accuracy 0.9600, loss 0.2 (epoch 1 of 2)\n";
+        assert!(text.contains(row), "{text}");
+    }
+
+    #[test]
+    fn the_winner_of_several_trainings_is_shown_with_their_spread() {
+        let mut sweep = samples::sweep();
+        std::sync::Arc::make_mut(&mut sweep.spec).objective.repeats = 3;
+        sweep.data.folds = 2;
+        let best = sweep.best.as_mut().unwrap();
+        let Some(Point::Network(counting)) = &mut best.counting else { panic!("it was trained") };
+        counting.spread = Some(0.008_66);
+        let text = shown(&sweep, &[], View::default());
+        let headline = "highest validation_accuracy 0.9778 ± 0.0087 over 6 trainings\n";
+        assert!(text.contains(headline), "{text}");
+        let json = serde_json::to_value(&sweep).unwrap();
+        assert_eq!(json["best"]["counting"]["spread"], 0.008_66);
+        assert_eq!(json["best"]["last"].get("spread"), None);
     }
 
     #[test]

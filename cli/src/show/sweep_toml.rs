@@ -83,7 +83,12 @@ fn data(data: &DataSpec) -> Table {
     if data.is_external() {
         return section;
     }
-    put_some(&mut section, "label", data.label.as_deref());
+    if data.more_labels.is_empty() {
+        put_some(&mut section, "label", data.label.as_deref());
+    } else {
+        let labels: Vec<String> = data.label_names().map(str::to_owned).collect();
+        put(&mut section, "label", texts(&labels));
+    }
     put_some(&mut section, "labels", data.labels.as_deref());
     put_some(&mut section, "task", data.task.map(|task| task.name()));
     let split = &data.split;

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use caviar_common::assignment::Value;
 use caviar_common::data::DataSummary;
-use caviar_common::metric::{Measured, Metric, Score};
+use caviar_common::metric::{EpochMetrics, Measured, Metric, Point, Score};
 use caviar_common::reason::{Extent, SearchBox};
 use caviar_common::spec::SweepSpec;
-use caviar_common::view::TrialView;
+use caviar_common::view::{SweepView, TrialView};
 
 /// Significant digits of a number in a table.
 const DIGITS: i32 = 4;
@@ -48,6 +48,22 @@ pub(crate) fn value(value: &Value) -> String {
 /// The objective of a trial, or an empty text before it has one.
 pub(crate) fn objective(spec: &SweepSpec, trial: &TrialView) -> String {
     trial.objective.map_or_else(String::new, |value| metric(&spec.objective.metric, value))
+}
+
+/// ` ± 0.0087 over 3 trainings`, the standard deviation of the objective over the folds and repeats
+/// of the trial at its counting epoch; `None` for a single training.
+pub(crate) fn spread(sweep: &SweepView, trial: &TrialView) -> Option<String> {
+    let Some(Point::Network(EpochMetrics { spread: Some(spread), .. })) = trial.counting else {
+        return None;
+    };
+    let spread = metric(&sweep.spec.objective.metric, spread);
+    Some(format!(" ± {spread} over {}", count(sweep.trainings().into(), "training")))
+}
+
+/// ` (epoch 12 of 30)` for a trial whose counting epoch is not its latest one.
+pub(crate) fn earlier_epoch(trial: &TrialView) -> Option<String> {
+    let (counting, last) = (trial.counting_epoch()?, trial.last.as_ref()?.epoch());
+    (counting < last).then(|| format!(" (epoch {counting} of {})", trial.epochs))
 }
 
 /// A value of a metric. Accuracies have four decimals, so that their digits align in a column.

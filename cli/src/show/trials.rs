@@ -29,8 +29,8 @@ pub(super) fn metrics(sweep: &SweepView) -> Vec<Metric> {
         return Metric::ALL.into_iter().chain(measure).collect();
     }
     let objective = &sweep.spec.objective.metric;
-    let last = sweep.best.as_ref().and_then(|best| best.last.as_ref());
-    let others = match last {
+    let counting = sweep.best.as_ref().and_then(|best| best.counting.as_ref());
+    let others = match counting {
         Some(Point::Named(named)) => {
             named.metrics.keys().filter(|name| name.as_str() != objective.name()).cloned().collect()
         }
@@ -117,11 +117,13 @@ fn failures(out: &mut impl Write, trials: &[TrialView], page: Page) -> io::Resul
     )
 }
 
-/// Writes CSV with a row for every trial and numbers in full.
+/// Writes CSV with a row for every trial and numbers in full. The metrics are those of the epoch of
+/// the objective.
 pub(crate) fn csv(out: &mut impl Write, sweep: &SweepView, trials: &[TrialView]) -> io::Result<()> {
     let parameters = parameters(sweep);
     let mut writer = csv::Writer::from_writer(out);
-    let first = ["trial", "state", "source", "round", "epochs", "objective", "epoch"];
+    let first =
+        ["trial", "state", "source", "round", "epochs", "objective", "objective_epoch", "epoch"];
     let columns = metrics(sweep);
     let last = ["seconds", "worker", "attempts", "message"];
     writer
@@ -141,7 +143,7 @@ pub(crate) fn csv(out: &mut impl Write, sweep: &SweepView, trials: &[TrialView])
         cells.extend(
             columns
                 .iter()
-                .map(|metric| optional(trial.last.as_ref().and_then(|last| last.get(metric)))),
+                .map(|metric| optional(trial.counting.as_ref().and_then(|it| it.get(metric)))),
         );
         cells.extend(tail(trial));
         writer.write_record(&cells).map_err(output_error)?;
@@ -149,7 +151,7 @@ pub(crate) fn csv(out: &mut impl Write, sweep: &SweepView, trials: &[TrialView])
     writer.flush()
 }
 
-/// The first cells of a row: number, state, source, round, epochs and objective.
+/// The first cells of a row: number, state, source, round, epochs, objective and its epoch.
 pub(super) fn head(trial: &TrialView) -> Vec<String> {
     vec![
         trial.trial.to_string(),
@@ -158,6 +160,7 @@ pub(super) fn head(trial: &TrialView) -> Vec<String> {
         trial.reason.round.map_or_else(String::new, |round| round.to_string()),
         trial.epochs.to_string(),
         optional(trial.objective),
+        trial.counting_epoch().map_or_else(String::new, |epoch| epoch.to_string()),
     ]
 }
 
@@ -215,11 +218,11 @@ trial  state      round  epoch  validation_accuracy  learning_rate  layers  time
         let mut out = Vec::new();
         csv(&mut out, &samples::sweep(), &samples::trials()).unwrap();
         let expected = "\
-trial,state,source,round,epochs,objective,epoch,learning_rate,layers,\
+trial,state,source,round,epochs,objective,objective_epoch,epoch,learning_rate,layers,\
 train_loss,train_accuracy,validation_loss,validation_accuracy,seconds,worker,attempts,message
-0,completed,round,1,2,0.95,2,0.01,2,0.25,0.95,0.25,0.95,1.5,local,1,
-1,diverged,round,1,2,,1,0.9,2,NaN,0.1,NaN,0.1,1.5,local,1,
-2,completed,round,2,2,0.9777777777777777,2,0.05,2,\
+0,completed,round,1,2,0.95,2,2,0.01,2,0.25,0.95,0.25,0.95,1.5,local,1,
+1,diverged,round,1,2,,1,1,0.9,2,NaN,0.1,NaN,0.1,1.5,local,1,
+2,completed,round,2,2,0.9777777777777777,2,2,0.05,2,\
 0.1,0.9777777777777777,0.1,0.9777777777777777,1.5,local,1,
 ";
         assert_eq!(String::from_utf8(out).unwrap(), expected);

@@ -6,14 +6,14 @@
 //!
 //! ```text
 //! byte 0   "CAVIARBK"           magic
-//!      8   version              u32, 2, or 3 if rows have weights
+//!      8   version              u32, 2, or 3 if rows have weights, or 4 with several labels
 //!     12   length of the schema u32
 //!     16   length of the file   u64
 //!     24   0                    u64, reserved
 //!     32   schema               JSON, UTF-8
 //!          columns              one after the other, each as its schema says
 //!          roles                the columns that decide splits, in the same way
-//!          targets              u32 classes or f64 values: one per row
+//!          targets              u32 classes or f64 values: one per row, or one per label
 //! ```
 //!
 //! All numbers are little-endian. A column is stored in the fewest bytes that keep its numbers
@@ -27,14 +27,14 @@ use std::io;
 
 use caviar_blob::Source;
 use caviar_common::data::{ColumnType, DataNote, Task};
-use caviar_common::limits::{MAX_DATA_NOTES, MAX_NOTE_COLUMNS, MAX_TEXT_CHARS};
+use caviar_common::limits::{MAX_DATA_NOTES, MAX_LABELS, MAX_NOTE_COLUMNS, MAX_TEXT_CHARS};
 use caviar_common::numbers::{real, to_u64, to_usize};
 use serde::{Deserialize, Serialize};
 
 use crate::block_error::BlockError;
 use crate::cells::{Cells, Pack, Section};
 use crate::dataset::{Dataset, Parts};
-use crate::examples::Targets;
+use crate::examples::{Numbers, Targets};
 use crate::forms::Form;
 use crate::inputs::Inputs;
 use crate::limits::{
@@ -42,13 +42,17 @@ use crate::limits::{
 };
 use crate::map::Bytes;
 use crate::pixels::Pixels;
-use crate::table::{Column, GIVEN_POOL, GIVEN_TEST, GIVEN_VALIDATION, Roles, is_weight};
+use crate::table::{
+    Column, GIVEN_POOL, GIVEN_TEST, GIVEN_VALIDATION, LabelColumn, Roles, is_weight,
+};
 
 const MAGIC: &[u8; 8] = b"CAVIARBK";
 /// The version of blocks without weights, which earlier builds read too.
 const VERSION: u32 = 2;
 /// The version of blocks with the weights of rows.
 const WEIGHTED_VERSION: u32 = 3;
+/// The version of blocks with several labels.
+const SEVERAL_VERSION: u32 = 4;
 /// Bytes before the schema.
 const HEAD_BYTES: usize = 32;
 /// Longest schema, in bytes. The names of the most classes, each of the greatest length, fit.
@@ -64,6 +68,9 @@ struct Schema {
     rows: usize,
     inputs: InputsSchema,
     label: LabelSchema,
+    /// The other columns to predict, which are numbers. The targets are row by row.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    more_labels: Vec<LabelSchema>,
     #[serde(default, skip_serializing_if = "RolesSchema::is_default")]
     roles: RolesSchema,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -142,7 +149,11 @@ impl<'a> BlockSource<'a> {
     /// The schema is too long.
     pub fn new(dataset: &'a Dataset) -> Result<Self, BlockError> {
         let schema = Schema::of(dataset);
-        let version = if schema.roles.weight.is_some() { WEIGHTED_VERSION } else { VERSION };
+        let version = match (schema.more_labels.is_empty(), schema.roles.weight.is_some()) {
+            (false, _) => SEVERAL_VERSION,
+            (true, true) => WEIGHTED_VERSION,
+            (true, false) => VERSION,
+        };
         let schema = serde_json::to_vec(&schema)
             .map_err(|error| BlockError::Schema { what: error.to_string() })?;
         let schema_bytes = u32::try_from(schema.len()).ok();
@@ -151,7 +162,9 @@ impl<'a> BlockSource<'a> {
         };
         let targets = match dataset.targets() {
             Targets::Classes(rows) => rows.iter().flat_map(|class| class.to_le_bytes()).collect(),
-            Targets::Values(rows) => rows.iter().flat_map(|value| value.to_le_bytes()).collect(),
+            Targets::Values(rows) => {
+                rows.all().iter().flat_map(|value| value.to_le_bytes()).collect()
+            }
         };
         let mut source = Self { head: Vec::new(), dataset, targets, starts: Vec::new() };
         let after_schema: usize = source.parts().map(<[u8]>::len).sum();
@@ -256,6 +269,14 @@ impl Schema {
                 classes: dataset.classes().to_vec(),
                 form: dataset.label_form(),
             },
+            more_labels: {
+                let labels = dataset.more_labels().iter().cloned();
+                let schema = |LabelColumn { name, form }| {
+                    let classes = Vec::new();
+                    LabelSchema { name, classes, form }
+                };
+                labels.map(schema).collect()
+            },
             roles: {
                 let Roles { group, time, given, seasonal, weight } = dataset.roles();
                 let pack = |cells: &Option<Cells>| cells.as_ref().map(Cells::packing);
@@ -288,6 +309,11 @@ impl Schema {
         if classes.iter().any(|name| name.len() > MAX_LABEL_BYTES) {
             return wrong("label.classes: a name is too long");
         }
+        let more = &self.more_labels;
+        let have_classes = has_classes || more.iter().any(|label| !label.classes.is_empty());
+        if more.len() >= MAX_LABELS || !more.is_empty() && have_classes {
+            return wrong("more_labels: expected at most 63, without classes, for regression");
+        }
         if let InputsSchema::Columns(columns) = &self.inputs
             && let Some(what) = columns.iter().find_map(ColumnSchema::mistake)
         {
@@ -317,7 +343,7 @@ impl Schema {
     fn target_bytes(&self) -> usize {
         match self.task {
             Task::Classification => CLASS_BYTES * self.rows,
-            Task::Regression => VALUE_BYTES * self.rows,
+            Task::Regression => VALUE_BYTES * self.rows * (1 + self.more_labels.len()),
         }
     }
 }
@@ -352,7 +378,7 @@ impl Layout {
         if magic != *MAGIC {
             return Err(BlockError::NotABlock);
         }
-        if ![VERSION, WEIGHTED_VERSION].contains(&version) {
+        if ![VERSION, WEIGHTED_VERSION, SEVERAL_VERSION].contains(&version) {
             return Err(BlockError::Version { found: version });
         }
         let expected = u64::from(high) << 32 | u64::from(low);
@@ -399,7 +425,12 @@ impl Dataset {
         let targets = bytes.get().get(targets_at..).unwrap_or_default();
         let targets = match schema.task {
             Task::Classification => Targets::Classes(words(targets, u32::from_le_bytes)),
-            Task::Regression => Targets::Values(words(targets, f64::from_le_bytes)),
+            Task::Regression => {
+                let numbers = words(targets, f64::from_le_bytes);
+                let numbers = Numbers::from_rows(1 + schema.more_labels.len(), numbers);
+                // The layout has as many.
+                Targets::Values(numbers.unwrap_or_else(|| Vec::new().into()))
+            }
         };
         check_targets(&targets, schema.label.classes.len())?;
         let inputs = inputs(schema.inputs, schema.rows, &bytes, start)?;
@@ -410,6 +441,10 @@ impl Dataset {
             classes: schema.label.classes,
             label: schema.label.name,
             label_form: schema.label.form,
+            more_labels: {
+                let labels = schema.more_labels.into_iter();
+                labels.map(|LabelSchema { name, form, .. }| LabelColumn { name, form }).collect()
+            },
             roles,
             notes: schema.notes,
         };
@@ -518,7 +553,7 @@ fn check_targets(targets: &Targets<f64>, classes: usize) -> Result<(), BlockErro
             }
         }
         Targets::Values(values) => {
-            if !values.iter().all(|value| value.abs() <= MAX_NUMBER) {
+            if !values.all().iter().all(|value| value.abs() <= MAX_NUMBER) {
                 return Err(BlockError::Number { what: "a target is not finite" });
             }
         }

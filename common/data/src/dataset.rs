@@ -9,7 +9,7 @@ use crate::forms::Form;
 use crate::inputs::Inputs;
 use crate::limits::{MAX_FEATURES, MAX_VALUES, MIN_ROWS};
 use crate::suspicions::examine;
-use crate::table::{Roles, Table};
+use crate::table::{LabelColumn, Roles, Table};
 
 /// The codes of the notes about columns that are no inputs.
 const LEFT_OUT: [&str; 4] = ["numbers_rows", "identifies_rows", "empty", "free_text"];
@@ -33,6 +33,8 @@ pub(crate) struct Parts {
     /// How the numbers of the label were written; `None` for classes, and for a file that stores
     /// numbers.
     pub(crate) label_form: Option<Form>,
+    /// The other columns to predict.
+    pub(crate) more_labels: Vec<LabelColumn>,
     pub(crate) roles: Roles,
     /// What the reader detected, and what can mislead.
     pub(crate) notes: Vec<DataNote>,
@@ -62,8 +64,9 @@ impl Dataset {
         // Warnings first: a long list is cut at its end.
         notes.sort_by_key(|note| note.level == NoteLevel::Info);
         let inputs = Inputs::Columns(columns);
-        let Table { label, label_form, roles, .. } = table;
-        let parts = Parts { inputs, targets, classes, label, label_form, roles, notes };
+        let Table { label, label_form, more_labels, roles, .. } = table;
+        let parts =
+            Parts { inputs, targets, classes, label, label_form, more_labels, roles, notes };
         Self::new(parts, path, label_field)
     }
 
@@ -83,7 +86,7 @@ impl Dataset {
         if rows < MIN_ROWS {
             return Err(DataError::TooFewRows { path: path(), rows });
         }
-        if let Some(value) = only_label(&parts.targets, classes) {
+        if let Some(value) = only_label(&parts) {
             return Err(DataError::OneLabel {
                 field: label_field,
                 path: path(),
@@ -118,12 +121,17 @@ impl Dataset {
         self.parts.label_form
     }
 
+    /// The columns to predict after the first one.
+    pub(crate) fn more_labels(&self) -> &[LabelColumn] {
+        &self.parts.more_labels
+    }
+
     pub(crate) const fn roles(&self) -> &Roles {
         &self.parts.roles
     }
 
     /// The targets as read: for each row an index into [`classes`](Self::classes), or for
-    /// regression its number.
+    /// regression its numbers.
     pub fn targets(&self) -> &Targets<f64> {
         &self.parts.targets
     }
@@ -184,7 +192,13 @@ impl Dataset {
         &self.parts.notes
     }
 
-    /// The name of the column to predict.
+    /// The names of all columns to predict, in the order of the outputs.
+    pub fn labels(&self) -> impl Iterator<Item = &str> {
+        let more = self.parts.more_labels.iter().map(|label| label.name.as_str());
+        std::iter::once(self.label()).chain(more)
+    }
+
+    /// The name of the column to predict; of several, the first.
     pub fn label(&self) -> &str {
         &self.parts.label
     }
@@ -204,21 +218,31 @@ impl Dataset {
         &self.digest
     }
 
-    /// Outputs of the network: the number of classes, or 1 for regression.
+    /// Outputs of the network: the number of classes, or for regression of labels.
     pub(crate) fn outputs(&self) -> u32 {
-        to_u32(self.parts.classes.len()).max(1)
+        match &self.parts.targets {
+            Targets::Classes(_) => to_u32(self.parts.classes.len()).max(1),
+            Targets::Values(numbers) => to_u32(numbers.outputs()),
+        }
     }
 }
 
-/// The label of every row if all rows have the same one.
-fn only_label(targets: &Targets<f64>, classes: &[String]) -> Option<String> {
-    match (targets, classes) {
+/// The label of every row if all rows have the same one. Of several labels, the first such one with
+/// its name.
+fn only_label(parts: &Parts) -> Option<String> {
+    match (&parts.targets, parts.classes.as_slice()) {
         (Targets::Classes(_), [only]) => Some(only.clone()),
         (Targets::Classes(_), _) => None,
-        (Targets::Values(values), _) => {
-            let first = values.first()?;
-            values.iter().all(|value| value == first).then(|| first.to_string())
-        }
+        (Targets::Values(numbers), _) => (0..numbers.outputs()).find_map(|output| {
+            let first = numbers.output(output).next()?;
+            let is_same = numbers.output(output).all(|value| value == first);
+            let name = match (parts.more_labels.as_slice(), output.checked_sub(1)) {
+                ([], _) => String::new(),
+                (_, None) => format!("{} = ", parts.label),
+                (more, Some(place)) => format!("{} = ", more.get(place)?.name),
+            };
+            is_same.then(|| format!("{name}{first}"))
+        }),
     }
 }
 
@@ -247,9 +271,12 @@ fn digest(parts: &Parts) -> String {
             hasher.update(b"c");
             hash_words(&mut hasher, numbers.iter().map(|number| number.to_le_bytes()));
         }
-        Targets::Values(values) => {
+        Targets::Values(numbers) => {
             hasher.update(b"v");
-            hash_words(&mut hasher, values.iter().map(|value| value.to_le_bytes()));
+            if numbers.outputs() > 1 {
+                hasher.update(&to_u64(numbers.outputs()).to_le_bytes());
+            }
+            hash_words(&mut hasher, numbers.all().iter().map(|value| value.to_le_bytes()));
         }
     }
     hash_texts(&mut hasher, &parts.classes);

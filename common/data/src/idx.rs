@@ -70,6 +70,7 @@ pub(crate) fn read<R: Read>(
         classes,
         label: "label".to_owned(),
         label_form: None,
+        more_labels: Vec::new(),
         roles: Roles::default(),
         notes: Vec::new(),
     })
@@ -160,7 +161,7 @@ impl<R: Read> File<'_, R> {
         task: Option<Task>,
     ) -> Result<(Targets<f64>, Vec<String>), DataError> {
         let is_number = task == Some(Task::Regression);
-        let mut labels = if is_number { Labels::values() } else { Labels::classes() };
+        let mut labels = if is_number { Labels::values(1) } else { Labels::classes() };
         self.content(count.into(), |bytes| {
             for &byte in bytes {
                 labels.push_value(byte.into());

@@ -36,8 +36,11 @@ pub struct Inspection {
     pub rows: u64,
     /// All columns but the label, in the order of the file.
     pub columns: Vec<ColumnProfile>,
-    /// The column to predict.
+    /// The column to predict; of several, the first.
     pub label: LabelProfile,
+    /// The other columns to predict.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub more_labels: Vec<LabelProfile>,
     /// What was detected, and what can mislead.
     pub notes: Vec<DataNote>,
 }
@@ -131,10 +134,14 @@ pub fn inspect(spec: &DataSpec) -> Result<Inspection, DataError> {
             profile.is_input = true;
         }
     }
+    let mut labels = dataset.labels().enumerate().map(|label| label_profile(&dataset, label));
+    let label = labels.next().unwrap_or_else(|| label_profile(&dataset, (0, dataset.label())));
+    let more_labels = labels.collect();
     Ok(Inspection {
         rows: to_u64(dataset.targets().len()),
         columns: names.iter().filter_map(|name| profiles.remove(name)).collect(),
-        label: label_profile(&dataset),
+        label,
+        more_labels,
         notes: dataset.notes().to_vec(),
     })
 }
@@ -181,8 +188,9 @@ fn most_frequent(texts: &mut Vec<(String, u64)>) {
     texts.truncate(LISTED);
 }
 
-fn label_profile(dataset: &Dataset) -> LabelProfile {
-    let name = dataset.label().to_owned();
+/// What is in the label of that name, which is the output of that number.
+fn label_profile(dataset: &Dataset, (output, name): (usize, &str)) -> LabelProfile {
+    let name = name.to_owned();
     match dataset.targets() {
         Targets::Classes(rows) => {
             let mut counts = vec![0_u64; dataset.classes().len()];
@@ -197,8 +205,8 @@ fn label_profile(dataset: &Dataset) -> LabelProfile {
             most_frequent(&mut classes);
             LabelProfile { name, task: Task::Classification, different, classes, range: None }
         }
-        Targets::Values(values) => {
-            let mut values = values.clone();
+        Targets::Values(numbers) => {
+            let mut values: Vec<f64> = numbers.output(output).copied().collect();
             values.sort_unstable_by(f64::total_cmp);
             let different = to_u64(values.chunk_by(|a, b| a == b).count());
             let range = match values.as_slice() {

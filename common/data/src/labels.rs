@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use caviar_common::numbers::{index, to_u32};
 
-use crate::examples::Targets;
+use crate::examples::{Numbers, Targets};
 use crate::fault::Fault;
 use crate::limits::{MAX_CLASSES, MAX_LABEL_BYTES};
 
@@ -13,8 +13,8 @@ use crate::limits::{MAX_CLASSES, MAX_LABEL_BYTES};
 pub(crate) enum Labels {
     /// The class of each row. Classes are numbered in the order in which they first appear.
     Classes { numbers: BTreeMap<String, u32>, rows: Vec<u32> },
-    /// The number of each row.
-    Values(Vec<f64>),
+    /// The numbers of each row, as many as there are labels, row by row.
+    Values { outputs: usize, all: Vec<f64> },
 }
 
 impl Labels {
@@ -22,8 +22,9 @@ impl Labels {
         Self::Classes { numbers: BTreeMap::new(), rows: Vec::new() }
     }
 
-    pub(crate) const fn values() -> Self {
-        Self::Values(Vec::new())
+    /// Numbers: `outputs` for each row.
+    pub(crate) const fn values(outputs: usize) -> Self {
+        Self::Values { outputs, all: Vec::new() }
     }
 
     /// Adds the class of the next row.
@@ -34,17 +35,17 @@ impl Labels {
         Ok(())
     }
 
-    /// Adds the number of the next row.
+    /// Adds the next number. The numbers of a row follow each other.
     pub(crate) fn push_value(&mut self, value: f64) {
-        if let Self::Values(values) = self {
-            values.push(value);
+        if let Self::Values { all, .. } = self {
+            all.push(value);
         }
     }
 
     pub(crate) fn len(&self) -> usize {
         match self {
             Self::Classes { rows, .. } => rows.len(),
-            Self::Values(values) => values.len(),
+            Self::Values { outputs, all } => all.len() / (*outputs).max(1),
         }
     }
 
@@ -57,7 +58,13 @@ impl Labels {
                     rows.iter().filter_map(|&first| order.get(index(first)).copied()).collect();
                 (Targets::Classes(classes), names)
             }
-            Self::Values(values) => (Targets::Values(values), Vec::new()),
+            Self::Values { outputs, mut all } => {
+                // A row that was not read to its end has no target.
+                all.truncate(all.len() - all.len() % outputs.max(1));
+                let numbers = Numbers::from_rows(outputs, all);
+                let numbers = numbers.unwrap_or_else(|| Vec::new().into());
+                (Targets::Values(numbers), Vec::new())
+            }
         }
     }
 }

@@ -25,7 +25,7 @@ const MOST_ERRORS: f64 = 0.01;
 /// The same, as a share of what the most frequent class gets wrong: in iris, which has no leak, the
 /// width of the petals gets 0.06 of it wrong.
 const MOST_OF_BASELINE: f64 = 0.05;
-/// Largest share of the label's variance that the neighbours leave.
+/// Largest share of the variance of a label that the neighbours leave.
 const MOST_VARIANCE: f64 = 0.01;
 
 pub(crate) fn predicts_label(column: &Column, targets: &Targets<f64>) -> bool {
@@ -48,14 +48,17 @@ pub(crate) fn predicts_label(column: &Column, targets: &Targets<f64>) -> bool {
             let (baseline, errors) = (errors(&all, &labels), errors(&groups, &labels));
             errors <= MOST_ERRORS * real(labels.len()) && errors <= MOST_OF_BASELINE * baseline
         }
-        Targets::Values(values) => {
+        Targets::Values(numbers) => {
             let value = |row: &usize| column.cells.get(*row);
             let mut order: Vec<usize> =
                 sample.iter().copied().filter(|row| !value(row).is_nan()).collect();
             order.sort_by(|a, b| value(a).total_cmp(&value(b)));
-            let labels: Vec<f64> =
-                order.iter().filter_map(|&row| values.get(row).copied()).collect();
-            labels.len() >= FEWEST_ROWS && left_by_neighbours(&labels) <= MOST_VARIANCE
+            let predicts = |output| {
+                let of_row = |&row: &usize| numbers.row(row).get(output).copied();
+                let labels: Vec<f64> = order.iter().filter_map(of_row).collect();
+                labels.len() >= FEWEST_ROWS && left_by_neighbours(&labels) <= MOST_VARIANCE
+            };
+            (0..numbers.outputs()).any(predicts)
         }
     }
 }

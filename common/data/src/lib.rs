@@ -90,7 +90,7 @@ pub use block_error::BlockError;
 pub use dataset::Dataset;
 pub use encode::{Encoder, Encoding, Number, OneHot, Parts};
 pub use error::DataError;
-pub use examples::{Examples, RowWeight, Targets};
+pub use examples::{Examples, Numbers, RowWeight, Targets};
 pub use fault::{BadCell, Fault};
 pub use features::{FeatureWindow, Features, FileFeatures};
 pub use file_error::FileError;

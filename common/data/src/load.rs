@@ -66,7 +66,8 @@ pub(crate) fn read(
     Ok(match format {
         Format::Text => {
             let source = TextSource::detect(&spec.source)?;
-            let table = delimited::read(&source, spec, spec.label.as_deref(), memory)?;
+            let labels: Vec<&str> = spec.label_names().collect();
+            let table = delimited::read(&source, spec, &labels, memory)?;
             (Content::Table(table), LABEL)
         }
         Format::Sparse => (Content::Table(sparse::read(spec)?), SOURCE),
@@ -144,9 +145,11 @@ fn digits(spec: &DataSpec) -> Result<Dataset, DataError> {
         "the label column of builtin:digits is called \"label\": expected that, or remove label",
     )?;
     forbid(&spec.labels, LABELS, "builtin:digits includes its labels: remove labels")?;
+    let several = spec.more_labels.first().cloned();
+    forbid(&several, LABEL, "builtin:digits has one label: remove label")?;
     let source = digits_source(&spec.source)?;
     // Its constant pixels at the border are no news to anybody, nor that it is a gzip file.
-    let table = delimited::read(&source, spec, Some(DIGITS_LABEL), MemoryBudget::DEFAULT)?;
+    let table = delimited::read(&source, spec, &[DIGITS_LABEL], MemoryBudget::DEFAULT)?;
     Ok(Dataset::from_table(table, spec, SOURCE)?.without_notes())
 }
 
@@ -183,6 +186,12 @@ fn refuse(spec: &DataSpec, format: Format) -> Result<(), DataError> {
             forbid(&other, LABEL, "a LIBSVM file has one label in each line: remove label")?;
             forbid(&spec.labels, LABELS, "a LIBSVM file includes its labels: remove labels")?;
         }
+    }
+    if format != Format::Text {
+        let several = spec.more_labels.first().cloned();
+        let remedy = "several labels are for text tables such as CSV: write the table as CSV, or \
+                      name one label";
+        forbid(&several, LABEL, remedy)?;
     }
     match format {
         Format::Text => Ok(()),

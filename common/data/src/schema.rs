@@ -22,8 +22,11 @@ pub struct Schema {
     pub pixels: Option<[usize; 2]>,
     /// What each column or pixel becomes.
     pub encoder: Encoder,
-    /// The column that is predicted.
+    /// The column that is predicted; of several, the first.
     pub label: Label,
+    /// The other columns that are predicted, all of them numbers, in the order of the outputs.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub more_labels: Vec<Label>,
     /// Texts that stand for a missing value, next to the usual ones.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub missing: Vec<String>,
@@ -96,9 +99,19 @@ impl Schema {
         self.encoder.width()
     }
 
-    /// The number of outputs of the network: of classes, or 1 for regression.
+    /// The number of outputs of the network: of classes, or for regression of labels.
     pub fn outputs(&self) -> u32 {
-        to_u32(self.label.classes.len()).max(1)
+        to_u32(self.label.classes.len()).max(1).saturating_add(to_u32(self.more_labels.len()))
+    }
+
+    /// The columns that are predicted, in the order of the outputs: one, or several for regression.
+    pub fn labels(&self) -> impl Iterator<Item = &Label> {
+        std::iter::once(&self.label).chain(&self.more_labels)
+    }
+
+    /// Mean and deviation of each output; empty for classification.
+    pub fn standards(&self) -> Vec<Standard> {
+        self.labels().filter_map(|label| label.standard).collect()
     }
 
     /// The texts that stand for a missing value in a column of texts.

@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 
 use caviar_common::data::ColumnType;
+use caviar_common::limits::MAX_LABELS;
 use caviar_common::numbers::index;
 
 use crate::encode::{Encoder, Encoding, Number, OneHot};
@@ -62,7 +63,26 @@ impl Schema {
         if width == 0 || width > MAX_FEATURES {
             return Err(SchemaFault::Width { width });
         }
-        check_label(&self.label)
+        check_label(&self.label)?;
+        self.check_more_labels()
+    }
+
+    fn check_more_labels(&self) -> Result<(), SchemaFault> {
+        if self.more_labels.is_empty() {
+            return Ok(());
+        }
+        let names: BTreeSet<&str> = self.labels().map(|label| label.name.as_str()).collect();
+        let count = self.more_labels.len() + 1;
+        let part = if self.labels().any(|label| label.standard.is_none()) {
+            "columns are several, and not all of them numbers"
+        } else if names.len() < count {
+            "columns repeat"
+        } else if count > MAX_LABELS {
+            "columns are more than the limit"
+        } else {
+            return self.more_labels.iter().try_for_each(check_label);
+        };
+        Err(SchemaFault::Label { part })
     }
 
     fn check_columns(&self, encodings: &[Encoding]) -> Result<(), SchemaFault> {

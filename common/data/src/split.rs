@@ -10,7 +10,7 @@ use crate::dataset::Dataset;
 use crate::draw::Rows;
 use crate::encode::Encoder;
 use crate::error::DataError;
-use crate::examples::{Examples, RowWeight, Targets, pick};
+use crate::examples::{Examples, Numbers, RowWeight, Targets, pick, pick_rows};
 use crate::features::{Features, INPUT_BYTES};
 use crate::inputs::Inputs;
 use crate::memory::MemoryBudget;
@@ -18,7 +18,7 @@ use crate::schema::{InputColumn, Label, Schema};
 use crate::splits::{Fold, Splits};
 use crate::standard::Standard;
 use crate::stream::Stream;
-use crate::table::Column;
+use crate::table::{Column, LabelColumn};
 use crate::weights::Weights;
 
 /// Draws the splits of `dataset` by the shares in `spec` and the sweep's seed, and encodes them.
@@ -116,7 +116,7 @@ fn encoded(
             (!test.is_empty()).then(|| in_file(test)).transpose()?,
         )
     };
-    let schema = schema(dataset, encoder, outputs.0, &spec.table.missing);
+    let schema = schema(dataset, encoder, &outputs.0, &spec.table.missing);
     let schema = Some(Arc::new(schema));
     Ok(Splits { train, validation, folds, test, outputs: dataset.outputs(), schema })
 }
@@ -144,8 +144,13 @@ fn others(pool: &[usize], fold: &[usize]) -> Vec<u32> {
     others
 }
 
-/// The schema of a data set whose training split gave `encoder` and `standard`.
-fn schema(dataset: &Dataset, encoder: Encoder, standard: Standard, missing: &[String]) -> Schema {
+/// The schema of a data set whose training split gave `encoder` and `standards`.
+fn schema(
+    dataset: &Dataset,
+    encoder: Encoder,
+    standards: &[Standard],
+    missing: &[String],
+) -> Schema {
     let (columns, pixels) = match dataset.inputs() {
         Inputs::Columns(columns) => {
             let column = |column: &Column| InputColumn {
@@ -164,13 +169,18 @@ fn schema(dataset: &Dataset, encoder: Encoder, standard: Standard, missing: &[St
     let label = Label {
         name: dataset.label().to_owned(),
         classes: dataset.classes().to_vec(),
-        standard: match dataset.targets() {
-            Targets::Classes(_) => None,
-            Targets::Values(_) => Some(standard),
-        },
+        standard: standards.first().copied(),
         form: dataset.label_form(),
     };
-    Schema { columns, pixels, encoder, label, missing: missing.to_vec() }
+    let more = dataset.more_labels().iter().zip(standards.iter().skip(1));
+    let more_labels = more.map(|(LabelColumn { name, form }, standard)| Label {
+        name: name.clone(),
+        classes: Vec::new(),
+        standard: Some(*standard),
+        form: *form,
+    });
+    let (more_labels, missing) = (more_labels.collect(), missing.to_vec());
+    Schema { columns, pixels, encoder, label, more_labels, missing }
 }
 
 /// The numbers of the rows of each split, from 0 and ascending.
@@ -202,31 +212,36 @@ pub fn split_rows(
     Ok(SplitRows { train, validation, test, folds })
 }
 
-/// How the targets of regression are standardised.
-#[derive(Clone, Copy)]
-pub(crate) struct Outputs(Standard);
+/// How the targets of regression are standardised, output by output; empty for classes.
+#[derive(Clone)]
+pub(crate) struct Outputs(Vec<Standard>);
 
 impl Outputs {
     /// Learns from the rows `train`.
     pub(crate) fn fit(targets: &Targets<f64>, train: &[usize]) -> Self {
         Self(match targets {
-            Targets::Classes(_) => Standard { mean: 0.0, scale: 0.0 },
-            Targets::Values(values) => Standard::of(&pick(values, train)),
+            Targets::Classes(_) => Vec::new(),
+            Targets::Values(numbers) => {
+                let picked = |output| -> Vec<f64> {
+                    let of_row = |&row: &usize| numbers.row(row).get(output).copied();
+                    train.iter().filter_map(of_row).collect()
+                };
+                (0..numbers.outputs()).map(|output| Standard::of(&picked(output))).collect()
+            }
         })
     }
 
     pub(crate) fn of(&self, targets: &Targets<f64>, rows: &[usize]) -> Targets {
         match targets {
             Targets::Classes(classes) => Targets::Classes(pick(classes, rows)),
-            Targets::Values(values) => {
-                let mut standardised = Vec::with_capacity(rows.len());
-                standardised.extend(rows.iter().filter_map(|&row| self.at(values, row)));
-                Targets::Values(standardised)
+            Targets::Values(numbers) => {
+                let picked = pick_rows(numbers, rows);
+                let standards = self.0.iter().cycle();
+                let mut standardised = Vec::with_capacity(picked.len());
+                standardised.extend(picked.iter().zip(standards).map(|(v, it)| it.apply(*v)));
+                let numbers = Numbers::from_rows(numbers.outputs(), standardised);
+                Targets::Values(numbers.unwrap_or_else(|| Vec::new().into()))
             }
         }
-    }
-
-    fn at(&self, values: &[f64], row: usize) -> Option<f32> {
-        values.get(row).map(|value| self.0.apply(*value))
     }
 }

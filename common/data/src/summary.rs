@@ -82,7 +82,7 @@ impl Dataset {
         let outputs = Outputs::fit(self.targets(), &rows.train);
         let score = |train: &[usize], judged: &[usize]| {
             let is_part = train.len() < rows.train.len();
-            let prediction = self.constant(train, outputs, is_part, weights);
+            let prediction = self.constant(train, &outputs, is_part, weights);
             prediction.score(self.targets(), judged, weights)
         };
         let of_parts: Vec<Score> =
@@ -98,7 +98,7 @@ impl Dataset {
     fn constant(
         &self,
         train: &[usize],
-        outputs: Outputs,
+        outputs: &Outputs,
         is_part: bool,
         weights: &Weights<'_>,
     ) -> Prediction {
@@ -115,12 +115,14 @@ impl Dataset {
                 Prediction::Shares { counts: shares, total }
             }
             Targets::Values(_) => {
-                let values = standardised(&outputs, self.targets(), train);
-                // Without folds and weights it is 0, because the rows set the scale.
-                let plain =
-                    || values.iter().map(|(_, value)| value).sum::<f64>() / real(train.len());
-                let mean = weights.mean(&values).or_else(|| is_part.then(plain));
-                Prediction::Mean { mean: mean.unwrap_or(0.0), outputs }
+                let mean = |values: Vec<(usize, f64)>| {
+                    // Without folds and weights it is 0, because the rows set the scale.
+                    let plain =
+                        || values.iter().map(|(_, value)| value).sum::<f64>() / real(train.len());
+                    weights.mean(&values).or_else(|| is_part.then(plain)).unwrap_or(0.0)
+                };
+                let means = standardised(outputs, self.targets(), train).into_iter().map(mean);
+                Prediction::Means { means: means.collect(), outputs: outputs.clone() }
             }
         }
     }
@@ -133,9 +135,19 @@ impl Dataset {
                 let name = shown(self.classes().get(index(class))?);
                 (ONE_CLASS, format!("every row of the validation split has the class {name:?}"))
             }
-            Targets::Values(values) => {
-                let value = only(pick(values, &rows.validation))?;
-                (ONE_VALUE, format!("every row of the validation split has the label {value}"))
+            Targets::Values(numbers) => {
+                let picked = |output| -> Vec<f64> {
+                    let of_row = |&row: &usize| numbers.row(row).get(output).copied();
+                    rows.validation.iter().filter_map(of_row).collect()
+                };
+                let equal = |(output, name)| Some((only(picked(output))?, name));
+                let (value, name) = self.labels().enumerate().find_map(equal)?;
+                let of = match self.more_labels() {
+                    [] => String::new(),
+                    _ => format!(" in {:?}", shown(name)),
+                };
+                let text = format!("every row of the validation split has the label {value}{of}");
+                return Some(warning(ONE_VALUE, &[name], text));
             }
         };
         Some(warning(code, &[self.label()], text))
@@ -250,9 +262,11 @@ impl Dataset {
                 let pairs = hashers.iter_mut().zip(classes);
                 pairs.for_each(|(hasher, class)| hasher.write_u32(*class));
             }
-            Targets::Values(values) => {
-                let pairs = hashers.iter_mut().zip(values.get(rows).unwrap_or_default());
-                pairs.for_each(|(hasher, value)| hasher.write_u64(value.to_bits()));
+            Targets::Values(numbers) => {
+                let all = numbers.rows_of(rows).chunks_exact(numbers.outputs());
+                for (hasher, values) in hashers.iter_mut().zip(all) {
+                    values.iter().for_each(|value| hasher.write_u64(value.to_bits()));
+                }
             }
         }
         hashes.extend(hashers.iter().map(Hasher::finish));
@@ -264,8 +278,9 @@ enum Prediction {
     /// The shares of the classes in the training split: the rows of each class, and of all, by
     /// their weights.
     Shares { counts: Vec<f64>, total: f64 },
-    /// A number in units of the standardised target: the mean of the training split.
-    Mean { mean: f64, outputs: Outputs },
+    /// A number for each output, in units of the standardised target: the mean of the training
+    /// split.
+    Means { means: Vec<f64>, outputs: Outputs },
 }
 
 impl Prediction {
@@ -275,12 +290,16 @@ impl Prediction {
             (Self::Shares { counts, total }, Targets::Classes(classes)) => {
                 of_shares(counts, *total, &pick(classes, rows), rows, weights)
             }
-            (Self::Mean { mean, outputs }, targets) => {
-                let errors = standardised(outputs, targets, rows).into_iter();
-                let squares = errors.map(|(row, value)| (row, (value - mean) * (value - mean)));
+            (Self::Means { means, outputs }, targets) => {
                 let total: f64 = rows.iter().map(|&row| weights.of_row(row)).sum();
-                let sum: f64 = squares.map(|(row, square)| weights.of_row(row) * square).sum();
-                Score { loss: sum / total, ..no_score }
+                let loss = |(values, mean): (Vec<(usize, f64)>, &f64)| {
+                    let errors = values.into_iter();
+                    let squares = errors.map(|(row, value)| (row, (value - mean) * (value - mean)));
+                    squares.map(|(row, square)| weights.of_row(row) * square).sum::<f64>() / total
+                };
+                let losses = standardised(outputs, targets, rows).into_iter().zip(means).map(loss);
+                let sum: f64 = losses.sum();
+                Score { loss: sum / real(means.len().max(1)), ..no_score }
             }
             // Shares are predicted of classes only.
             (Self::Shares { .. }, Targets::Values(_)) => no_score,
@@ -288,11 +307,19 @@ impl Prediction {
     }
 }
 
-/// The rows with their standardised targets; empty for classes.
-fn standardised(outputs: &Outputs, targets: &Targets<f64>, rows: &[usize]) -> Vec<(usize, f64)> {
+/// For each output, the rows with their standardised targets; empty for classes.
+fn standardised(
+    outputs: &Outputs,
+    targets: &Targets<f64>,
+    rows: &[usize],
+) -> Vec<Vec<(usize, f64)>> {
     match outputs.of(targets, rows) {
-        Targets::Values(values) => {
-            rows.iter().copied().zip(values.into_iter().map(f64::from)).collect()
+        Targets::Values(numbers) => {
+            let of_output = |output| {
+                let values = numbers.output(output).copied().map(f64::from);
+                rows.iter().copied().zip(values).collect()
+            };
+            (0..numbers.outputs()).map(of_output).collect()
         }
         Targets::Classes(_) => Vec::new(),
     }

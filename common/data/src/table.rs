@@ -38,6 +38,14 @@ pub(crate) enum Why {
     FreeText(Option<usize>),
 }
 
+/// A further column of numbers to predict.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct LabelColumn {
+    pub(crate) name: String,
+    /// How its numbers were written.
+    pub(crate) form: Option<Form>,
+}
+
 /// What decides the split of a row, apart from the shares, and how much the row counts.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Roles {
@@ -89,6 +97,8 @@ pub(crate) struct Table {
     /// How the numbers of the label were written; `None` for classes, and for a file that stores
     /// numbers.
     pub(crate) label_form: Option<Form>,
+    /// The other columns to predict.
+    pub(crate) more_labels: Vec<LabelColumn>,
     /// What the reader detected and left out.
     pub(crate) notes: Vec<DataNote>,
 }

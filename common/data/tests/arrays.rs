@@ -32,7 +32,7 @@ fn a_matrix_becomes_columns() {
     assert!(data.column(0)[1].is_nan());
     assert!(data.column(0)[2].is_sign_positive());
     assert_eq!(data.column(1), [2.0, 4.0, 6.0, 8.0]);
-    assert_eq!(data.targets(), &Targets::Values(vec![1.0, 0.0, 1.0, 10.0]));
+    assert_eq!(data.targets(), &Targets::Values(vec![1.0, 0.0, 1.0, 10.0].into()));
     assert_eq!(caviar_data::load(&spec("column.npy")).unwrap(), data);
     let error = folder.load("x.npy", None, Some("absent.npy")).unwrap_err();
     assert_eq!(error.field(), "data.labels");

@@ -73,7 +73,7 @@ fn the_digest_depends_on_the_values_and_not_on_their_spelling() {
 #[test]
 fn regression_reads_labels_as_numbers() {
     let data = load_text("x,y\n1,2.5\n2,-1\n3,1e3\n", Some("y"), Task::Regression).unwrap();
-    assert_eq!(data.targets(), &Targets::Values(vec![2.5, -1.0, 1000.0]));
+    assert_eq!(data.targets(), &Targets::Values(vec![2.5, -1.0, 1000.0].into()));
     assert!(data.classes().is_empty());
     let (field, message) = error_of("x,y\n1,2.5\n2,high\n3,4\n", Some("y"), Task::Regression);
     assert_eq!(field, "data.label");

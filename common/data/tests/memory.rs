@@ -58,7 +58,7 @@ fn features(examples: &Examples) -> Vec<Vec<f32>> {
 fn classes(examples: &Examples) -> Vec<u32> {
     match &examples.targets {
         Targets::Classes(classes) => classes.clone(),
-        Targets::Values(values) => values.iter().map(|value| value.to_bits()).collect(),
+        Targets::Values(values) => values.all().iter().map(|value| value.to_bits()).collect(),
     }
 }
 

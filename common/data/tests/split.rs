@@ -158,7 +158,7 @@ fn data_is_standardised_by_the_training_split_only() {
     let splits = split(&data, &shares(Task::Regression, 0.3, 0.2), 3).unwrap();
     let values = |examples: &Examples| {
         let Targets::Values(values) = &examples.targets else { panic!("numbers were asked for") };
-        values.clone()
+        values.all().to_vec()
     };
     let moments = |values: &[f32]| {
         let n = f64::from(u32::try_from(values.len()).unwrap());
@@ -322,6 +322,7 @@ fn the_baseline_of_a_cross_validation_is_the_mean_over_its_folds() {
     assert_eq!((summary.train, summary.validation, summary.folds), (60, 60, 5));
     let drawn = split_rows(&data, &spec, 4).unwrap();
     let Targets::Values(values) = data.targets() else { panic!("values were asked for") };
+    let values = values.all();
     let mean = |rows: &[usize]| {
         rows.iter().map(|&row| values[row]).sum::<f64>()
             / f64::from(u32::try_from(rows.len()).unwrap())

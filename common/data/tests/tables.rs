@@ -467,7 +467,7 @@ proptest! {
 fn regression_is_chosen_for_many_numbers_and_said_so() {
     let text = |n: usize| format!("{},{}", n * n % 31, 10 + n);
     let data = read(table("x,k", 60, text), TableSpec::default()).unwrap();
-    assert!(matches!(data.targets(), Targets::Values(values) if values[3] == 13.0));
+    assert!(matches!(data.targets(), Targets::Values(values) if values.all()[3] == 13.0));
     assert_eq!(codes(&data).first(), Some(&("task", NoteLevel::Info)));
     let files = Files::new();
     let forced = DataSpec {

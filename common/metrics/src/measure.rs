@@ -19,8 +19,11 @@ impl Predictions {
     /// x log rows).
     ///
     /// `None` where it is undefined: for another task; `roc_auc` if only one class occurs; `pr_auc`
-    /// of two classes if class 1 does not occur; `r2` if all true values are equal. NaN if a
-    /// prediction that it depends on is NaN, except for the measures that count classes.
+    /// of two classes if class 1 does not occur; `r2` if all true values of an output are equal.
+    /// NaN if a prediction that it depends on is NaN, except for the measures that count classes.
+    ///
+    /// That of several outputs is the mean over the outputs, each in the units of its label, as
+    /// with scikit-learn's `multioutput="uniform_average"`.
     pub fn measure(&self, measure: Measure) -> Option<f64> {
         score(measure, self)?(&self.all_weights())
     }
@@ -32,7 +35,9 @@ pub(crate) fn score(measure: Measure, predictions: &Predictions) -> Option<Score
         Outputs::Classes { classes, truth, probabilities } => {
             score_classes(measure, *classes, truth, probabilities)
         }
-        Outputs::Values { truth, predicted } => score_values(measure, truth, predicted),
+        Outputs::Values { outputs, truth, predicted } => {
+            score_outputs(measure, *outputs, truth, predicted)
+        }
     }
 }
 
@@ -81,9 +86,32 @@ fn score_classes<'a>(
     })
 }
 
-fn score_values<'a>(measure: Measure, truth: &'a [f64], predicted: &'a [f64]) -> Option<Score<'a>> {
+/// The mean of the scores of all outputs; `None` where one of them is undefined.
+fn score_outputs<'a>(
+    measure: Measure,
+    outputs: usize,
+    truth: &'a [f64],
+    predicted: &'a [f64],
+) -> Option<Score<'a>> {
+    let of_output = |output: usize| {
+        let values = |all: &'a [f64]| all.iter().skip(output).step_by(outputs.max(1)).copied();
+        score_values(measure, values(truth), values(predicted))
+    };
+    let scores: Vec<Score<'a>> = (0..outputs).map(of_output).collect::<Option<_>>()?;
+    Some(Box::new(move |weights| {
+        let values: Option<Vec<f64>> = scores.iter().map(|score| score(weights)).collect();
+        mean(values?.into_iter())
+    }))
+}
+
+/// The score of one output.
+fn score_values<'a>(
+    measure: Measure,
+    truth: impl Iterator<Item = f64> + Clone + 'a,
+    predicted: impl Iterator<Item = f64> + Clone + 'a,
+) -> Option<Score<'a>> {
     let of_rows = |of_row: fn(f64, f64) -> f64| -> Vec<f64> {
-        truth.iter().zip(predicted).map(|(y, p)| of_row(*y, *p)).collect()
+        truth.clone().zip(predicted.clone()).map(|(y, p)| of_row(y, p)).collect()
     };
     let squares = || mean_of_rows(of_rows(|y, p| (y - p) * (y - p)));
     Some(match measure {
@@ -94,7 +122,9 @@ fn score_values<'a>(measure: Measure, truth: &'a [f64], predicted: &'a [f64]) ->
         }
         Measure::R2 => {
             let squares = squares();
-            Box::new(move |weights| Some(1.0 - squares(weights)? / variance(truth, weights)?))
+            Box::new(move |weights| {
+                Some(1.0 - squares(weights)? / variance(truth.clone(), weights)?)
+            })
         }
         Measure::Accuracy
         | Measure::BalancedAccuracy
@@ -148,13 +178,13 @@ fn weighted_mean(values: impl Iterator<Item = f64>, weights: &[f64]) -> Option<f
 }
 
 /// The weighted variance of the truth; `None` if all values are equal.
-fn variance(truth: &[f64], weights: &[f64]) -> Option<f64> {
-    let mut counted = truth.iter().zip(weights).filter(|(_, w)| **w > 0.0).map(|(y, _)| *y);
+fn variance(truth: impl Iterator<Item = f64> + Clone, weights: &[f64]) -> Option<f64> {
+    let mut counted = truth.clone().zip(weights).filter(|(_, w)| **w > 0.0).map(|(y, _)| y);
     let first = counted.next()?;
     // Not by the variance, which rounding can make positive.
     counted.find(|y| *y != first)?;
-    let mean = weighted_mean(truth.iter().copied(), weights)?;
-    let variance = weighted_mean(truth.iter().map(|y| (y - mean) * (y - mean)), weights)?;
+    let mean = weighted_mean(truth.clone(), weights)?;
+    let variance = weighted_mean(truth.map(|y| (y - mean) * (y - mean)), weights)?;
     (variance > 0.0).then_some(variance)
 }
 

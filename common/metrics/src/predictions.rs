@@ -39,14 +39,25 @@ pub enum Outputs {
         #[serde(with = "stored::singles")]
         probabilities: Vec<f32>,
     },
-    /// Each row has a number, in the units of the label.
+    /// Each row has one or several numbers, in the units of the labels.
     Values {
-        /// The number of each row, which is finite.
+        /// How many numbers a row has, at least 1.
+        #[serde(default = "one", skip_serializing_if = "is_one")]
+        outputs: usize,
+        /// The numbers of each row, row by row: [rows, outputs]. Each is finite.
         truth: Vec<f64>,
-        /// The prediction for each row, which can be NaN or infinite.
+        /// The predictions for each row, [rows, outputs]. Each can be NaN or infinite.
         #[serde(with = "stored::numbers")]
         predicted: Vec<f64>,
     },
+}
+
+const fn one() -> usize {
+    1
+}
+
+const fn is_one(outputs: &usize) -> bool {
+    *outputs == 1
 }
 
 /// The stored form, before it is checked.
@@ -150,7 +161,40 @@ impl Predictions {
     /// # Errors
     /// There are no rows, the lengths differ, or a true number is not finite.
     pub fn from_values(truth: Vec<f64>, predicted: Vec<f64>) -> Result<Self, PredictionsError> {
-        Self::new(Outputs::Values { truth, predicted })
+        Self::from_rows(1, truth, predicted)
+    }
+
+    /// Predictions of `outputs` numbers for each row: the true and the predicted ones,
+    /// [rows, outputs], row by row.
+    ///
+    /// # Errors
+    /// There are no rows, the numbers are not whole rows, the lengths differ, or a true number is
+    /// not finite.
+    pub fn from_rows(
+        outputs: usize,
+        truth: Vec<f64>,
+        predicted: Vec<f64>,
+    ) -> Result<Self, PredictionsError> {
+        Self::new(Outputs::Values { outputs, truth, predicted })
+    }
+
+    /// The predictions of each output by itself, with the weights of the rows; none for classes.
+    pub fn of_each_output(&self) -> Vec<Self> {
+        let Outputs::Values { outputs, truth, predicted } = &self.outputs else {
+            return Vec::new();
+        };
+        let of_output = |all: &[f64], output: usize| -> Vec<f64> {
+            all.iter().skip(output).step_by(*outputs).copied().collect()
+        };
+        let single = |output| Self {
+            outputs: Outputs::Values {
+                outputs: 1,
+                truth: of_output(truth, output),
+                predicted: of_output(predicted, output),
+            },
+            weights: self.weights.clone(),
+        };
+        (0..*outputs).map(single).collect()
     }
 
     fn new(outputs: Outputs) -> Result<Self, PredictionsError> {
@@ -158,7 +202,9 @@ impl Predictions {
             Outputs::Classes { classes, truth, probabilities } => {
                 check_classes(*classes, truth, probabilities)?;
             }
-            Outputs::Values { truth, predicted } => check_values(truth, predicted)?,
+            Outputs::Values { outputs, truth, predicted } => {
+                check_values(*outputs, truth, predicted)?;
+            }
         }
         Ok(Self { outputs, weights: None })
     }
@@ -201,9 +247,9 @@ impl Predictions {
                     probabilities.extend(p);
                 }
                 (
-                    Outputs::Values { truth, predicted },
-                    Outputs::Values { truth: t, predicted: p },
-                ) => {
+                    Outputs::Values { outputs, truth, predicted },
+                    Outputs::Values { outputs: o, truth: t, predicted: p },
+                ) if *outputs == o => {
                     truth.extend(t);
                     predicted.extend(p);
                 }
@@ -224,15 +270,15 @@ impl Predictions {
     pub fn rows(&self) -> usize {
         match &self.outputs {
             Outputs::Classes { truth, .. } => truth.len(),
-            Outputs::Values { truth, .. } => truth.len(),
+            Outputs::Values { outputs, truth, .. } => truth.len() / outputs.max(&1),
         }
     }
 
-    /// The number of predicted numbers in a row: the number of classes, or 1.
+    /// The number of predicted numbers in a row: the number of classes, or of outputs.
     pub const fn width(&self) -> usize {
         match self.outputs {
             Outputs::Classes { classes, .. } => classes,
-            Outputs::Values { .. } => 1,
+            Outputs::Values { outputs, .. } => outputs,
         }
     }
 
@@ -266,7 +312,10 @@ impl Predictions {
                 Outputs::Classes { classes, truth, .. },
                 Outputs::Classes { classes: c, truth: t, .. },
             ) => classes == c && truth == t,
-            (Outputs::Values { truth, .. }, Outputs::Values { truth: t, .. }) => truth == t,
+            (
+                Outputs::Values { outputs, truth, .. },
+                Outputs::Values { outputs: o, truth: t, .. },
+            ) => outputs == o && truth == t,
             (Outputs::Classes { .. }, Outputs::Values { .. })
             | (Outputs::Values { .. }, Outputs::Classes { .. }) => false,
         };
@@ -298,8 +347,9 @@ impl Predictions {
                 truth: truth.clone(),
                 probabilities: numbers.map(single).collect(),
             },
-            Outputs::Values { truth, .. } => {
-                Outputs::Values { truth: truth.clone(), predicted: numbers.collect() }
+            Outputs::Values { outputs, truth, .. } => {
+                let (outputs, truth) = (*outputs, truth.clone());
+                Outputs::Values { outputs, truth, predicted: numbers.collect() }
             }
         };
         Self { outputs, weights: self.weights.clone() }
@@ -343,13 +393,15 @@ fn check_classes(
     }
 }
 
-fn check_values(truth: &[f64], predicted: &[f64]) -> Result<(), PredictionsError> {
-    if truth.is_empty() {
+fn check_values(outputs: usize, truth: &[f64], predicted: &[f64]) -> Result<(), PredictionsError> {
+    if truth.is_empty() || outputs == 0 {
         return Err(PredictionsError::Empty);
     }
+    let rows = truth.len().div_ceil(outputs);
+    check_length("the true values", rows.saturating_mul(outputs), truth.len())?;
     check_length("the predicted values", truth.len(), predicted.len())?;
     match truth.iter().enumerate().find(|(_, value)| !value.is_finite()) {
-        Some((row, &value)) => Err(PredictionsError::BadTruth { row, value }),
+        Some((place, &value)) => Err(PredictionsError::BadTruth { row: place / outputs, value }),
         None => Ok(()),
     }
 }

@@ -17,6 +17,9 @@ pub struct Report {
     pub figures: Vec<Figure>,
     /// What is known of each class; `None` for regression.
     pub classes: Option<ClassReport>,
+    /// Every measure of each output by itself, if there are several; empty otherwise.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub outputs: Vec<Vec<Figure>>,
 }
 
 /// A measure with its value.
@@ -59,17 +62,13 @@ pub struct ClassFigures {
 impl Report {
     /// The report about these predictions. The seed is that of the intervals.
     pub fn of(predictions: &Predictions, seed: u64) -> Self {
-        let measures: Vec<Measure> = predictions.task().measures().collect();
-        let intervals = intervals(&measures, predictions, seed);
-        let figures = measures.into_iter().zip(intervals).map(|(measure, interval)| Figure {
-            measure,
-            value: predictions.measure(measure),
-            interval,
-        });
+        let outputs = predictions.of_each_output();
+        let several = outputs.iter().filter(|_| outputs.len() > 1);
         Self {
             rows: predictions.rows(),
-            figures: figures.collect(),
+            figures: figures(predictions, seed),
             classes: ClassReport::of(predictions),
+            outputs: several.map(|output| figures(output, seed)).collect(),
         }
     }
 
@@ -77,6 +76,17 @@ impl Report {
     pub fn figure(&self, measure: Measure) -> Option<&Figure> {
         self.figures.iter().find(|figure| figure.measure == measure)
     }
+}
+
+/// Every measure of the task.
+fn figures(predictions: &Predictions, seed: u64) -> Vec<Figure> {
+    let measures: Vec<Measure> = predictions.task().measures().collect();
+    let intervals = intervals(&measures, predictions, seed);
+    let figure = |(measure, interval)| {
+        let value = predictions.measure(measure);
+        Figure { measure, value, interval }
+    };
+    measures.into_iter().zip(intervals).map(figure).collect()
 }
 
 impl ClassReport {

@@ -51,6 +51,41 @@ fn measures_that_count_classes() {
 }
 
 #[test]
+fn measures_of_several_outputs_are_means() {
+    // Of scikit-learn 1.9 with multioutput="uniform_average".
+    let truth = vec![0.5, 1.0, -1.0, 1.0, 7.0, -6.0];
+    let predicted = vec![0.0, 2.0, -1.0, 2.0, 8.0, -5.0];
+    let both = Predictions::from_rows(2, truth.clone(), predicted.clone()).unwrap();
+    assert_eq!((both.rows(), both.width(), both.numbers()), (3, 2, 6));
+    assert_close(both.measure(Measure::Mae), 0.75);
+    assert_close(both.measure(Measure::Rmse), 0.822_748_612_183_951_3);
+    assert_close(both.measure(Measure::R2), 0.936_800_526_662_277_9);
+    let weighted = both.clone().with_weights(vec![1.0, 0.0, 3.0]).unwrap();
+    assert_close(weighted.measure(Measure::Mae), 0.9375);
+    // Each by itself, and its figures in a report.
+    let each = both.of_each_output();
+    assert_close(each[0].measure(Measure::Mae), 0.5);
+    assert_close(each[1].measure(Measure::Mae), 1.0);
+    let report = Report::of(&weighted, 1);
+    assert_eq!(report.outputs.len(), 2);
+    let mae = |output: usize| report.outputs[output].iter().find(|it| it.measure == Measure::Mae);
+    assert_close(mae(0).unwrap().value, 0.875);
+    assert!(Report::of(&each[0], 1).outputs.is_empty());
+    // They are stored, and one output as before.
+    let stored = serde_json::to_string(&both).unwrap();
+    assert_eq!(serde_json::from_str::<Predictions>(&stored).unwrap(), both);
+    let single = serde_json::to_string(&values(&[1.0], &[2.0])).unwrap();
+    assert!(!single.contains("\"outputs\":1"), "{single}");
+    // A constant output has no share of a variance.
+    let constant = Predictions::from_rows(2, vec![1.0, 3.0, 2.0, 3.0], vec![1.0; 4]).unwrap();
+    assert_eq!(constant.measure(Measure::R2), None);
+    let short = Predictions::from_rows(2, truth[..5].to_vec(), predicted[..5].to_vec());
+    assert!(matches!(short, Err(PredictionsError::Length { list: "the true values", .. })));
+    let other = Predictions::from_rows(3, truth, predicted).unwrap();
+    assert_eq!(Predictions::concatenated(vec![both, other]), Err(PredictionsError::Mixed));
+}
+
+#[test]
 fn classes_that_do_not_occur_are_left_out() {
     // Class 0 occurs, class 1 is only predicted, and class 2 neither.
     let rows = vec![0.75, 0.25, 0.0, 0.25, 0.75, 0.0];

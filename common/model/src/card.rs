@@ -76,13 +76,18 @@ fn front_matter(schema: &Schema) -> String {
 
 fn summary(text: &mut String, model: &Model) {
     let schema = model.schema();
-    let label = plain(&schema.label.name);
+    let names = |name: fn(&str) -> String, separator: &str| {
+        let names = schema.labels().map(|label| name(&label.name));
+        names.collect::<Vec<_>>().join(separator)
+    };
+    let label = names(plain, ", ");
     let what = match schema.task() {
         Task::Classification => {
             let classes = listed(&schema.label.classes);
             format!("which of {} classes a row has: {classes}", schema.label.classes.len())
         }
-        Task::Regression => "a number".to_owned(),
+        Task::Regression if schema.more_labels.is_empty() => "a number".to_owned(),
+        Task::Regression => format!("{} numbers", schema.outputs()),
     };
     let networks = match model.members() {
         [_] => "It is a neural network".to_owned(),
@@ -94,7 +99,7 @@ fn summary(text: &mut String, model: &Model) {
         &format!(
             "# {label}\n\nThis model predicts `{}`: {what}.\n{networks} with {parameters} \
              parameters, found by Caviar.\n",
-            code(&schema.label.name)
+            names(code, "`, `")
         ),
     );
 }

@@ -13,7 +13,7 @@ impl Model {
     /// each network is from and its layers, and the schema with every mean and deviation.
     pub fn config(&self) -> Value {
         let schema = self.schema();
-        json!({
+        let mut config = json!({
             "format": "caviar-model",
             "task": schema.task().name(),
             "label": schema.label.name,
@@ -21,7 +21,13 @@ impl Model {
             "features": self.feature_names(),
             "members": self.members().iter().map(member).collect::<Vec<Value>>(),
             "schema": schema,
-        })
+        });
+        // Only several labels have a list of them.
+        if let (false, Some(config)) = (schema.more_labels.is_empty(), config.as_object_mut()) {
+            let labels = schema.labels().map(|label| label.name.as_str()).collect::<Vec<_>>();
+            config.insert("labels".to_owned(), json!(labels));
+        }
+        config
     }
 
     /// A name for each input of the network, in order, such as `age`, `age is missing`,

@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::ModelError;
 use crate::input::InputStage;
-use crate::limits::{VERSION, VERSION_WITHOUT_STAGE};
+use crate::limits::{VERSION, VERSION_WITH_STAGE, VERSION_WITHOUT_STAGE};
 use crate::model::{About, BatchNorm, Layer, Member, Model, Place};
 use crate::reader::{FLOAT_LEN, Reader};
 use crate::stored_stage::StoredStage;
@@ -85,7 +85,11 @@ impl Model {
         let mut bytes = Vec::with_capacity(total);
         bytes.extend_from_slice(MAGIC);
         let has_stage = self.members().iter().any(|member| !member.stage.is_empty());
-        let version = if has_stage { VERSION } else { VERSION_WITHOUT_STAGE };
+        let version = match (self.schema().more_labels.is_empty(), has_stage) {
+            (false, _) => VERSION,
+            (true, true) => VERSION_WITH_STAGE,
+            (true, false) => VERSION_WITHOUT_STAGE,
+        };
         bytes.extend_from_slice(&version.to_le_bytes());
         bytes.extend_from_slice(&length.to_le_bytes());
         bytes.extend_from_slice(&to_u64(total).to_le_bytes());

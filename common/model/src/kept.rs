@@ -50,7 +50,7 @@ struct Description {
 #[derive(Clone, Copy, Serialize, Deserialize)]
 struct Size {
     rows: usize,
-    /// The number of classes; 1 for regression.
+    /// The number of classes, or of outputs for regression.
     width: usize,
     task: Task,
     /// Whether each row has a weight, which follows the predictions as an f64.
@@ -145,7 +145,7 @@ fn write(bytes: &mut Vec<u8>, predictions: &Predictions) {
             bytes.extend(truth.iter().flat_map(|class| class.to_le_bytes()));
             bytes.extend(probabilities.iter().flat_map(|value| value.to_le_bytes()));
         }
-        Outputs::Values { truth, predicted } => {
+        Outputs::Values { truth, predicted, .. } => {
             bytes.extend(truth.iter().chain(predicted).flat_map(|value| value.to_le_bytes()));
         }
     }
@@ -164,8 +164,10 @@ fn read(rest: &mut &[u8], size: Size) -> Result<Predictions, ModelError> {
             Predictions::from_probabilities(width, truth, probabilities)
         }
         Task::Regression => {
-            let truth = words(rest, Some(rows), f64::from_le_bytes)?;
-            Predictions::from_values(truth, words(rest, Some(rows), f64::from_le_bytes)?)
+            let count = rows.checked_mul(width);
+            let truth = words(rest, count, f64::from_le_bytes)?;
+            let predicted = words(rest, count, f64::from_le_bytes)?;
+            Predictions::from_rows(width, truth, predicted)
         }
     };
     let predictions = predictions.map_err(|error| broken(error.to_string()))?;

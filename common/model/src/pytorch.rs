@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use caviar_common::train::Activation;
+use caviar_data::Standard;
 
 use crate::model::{Layer, Member, Model, Place};
 use crate::torch_stage;
@@ -112,7 +113,9 @@ def load(path="model.safetensors"):
 /// [`safetensors`]: crate::safetensors()
 pub fn pytorch_example(model: &Model) -> String {
     let schema = model.schema();
-    let outputs = if schema.label.standard.is_some() {
+    let outputs = if !schema.more_labels.is_empty() {
+        "numbers in the units of the labels, one column for each"
+    } else if schema.label.standard.is_some() {
         "numbers in the units of the label"
     } else {
         "the probabilities of the classes"
@@ -184,17 +187,31 @@ fn predict(text: &mut String, model: &Model) {
     let weights: Vec<f64> = model.members().iter().map(|member| member.weight).collect();
     let list = |values: Vec<f64>| format!("{values:?}");
     *text += "def predict(model, x):\n";
-    match &model.schema().label.standard {
-        Some(standard) => {
-            let (mean, factor) = (standard.mean, standard.restore(1.0) - standard.mean);
-            let factor = if standard.scale == 0.0 { 0.0 } else { factor };
+    let standards = model.schema().standards();
+    match standards.as_slice() {
+        [_, ..] => {
+            let factor = |standard: &Standard| {
+                let factor = standard.restore(1.0) - standard.mean;
+                if standard.scale == 0.0 { 0.0 } else { factor }
+            };
+            let numbers = |numbers: Vec<f64>| match numbers.as_slice() {
+                [only] => format!("{only:?}"),
+                several => format!("torch.tensor({several:?}, dtype=torch.float64)"),
+            };
+            let factors = numbers(standards.iter().map(factor).collect());
+            let means = numbers(standards.iter().map(|standard| standard.mean).collect());
             *text += "    \"\"\"The numbers of the rows of x.\"\"\"\n";
             *text += &format!("    weights = {}\n", list(weights));
             *text +=
                 "    terms = [w * out.double() for w, out in zip(weights, outputs(model, x))]\n";
-            *text += &format!("    return sum(terms) * {factor:?} + {mean:?}\n");
+            if standards.len() > 1 {
+                *text += &format!("    deviations = {factors}\n    means = {means}\n");
+                *text += "    return sum(terms) * deviations + means\n";
+            } else {
+                *text += &format!("    return sum(terms) * {factors} + {means}\n");
+            }
         }
-        None => {
+        [] => {
             let temperatures =
                 model.members().iter().map(|member| member.about.temperature).collect();
             *text += "    \"\"\"The probabilities of the classes for the rows of x.\"\"\"\n";

@@ -16,7 +16,7 @@ pub(crate) const ALPHA: f64 = 1.673_263_242_354_377_2;
 
 impl Model {
     /// The prediction for one row of encoded inputs: the probability of each class, or for
-    /// regression one number in the units of the label. `None` if the row does not have as many
+    /// regression the numbers in the units of the labels. `None` if the row does not have as many
     /// inputs as the schema makes.
     pub fn predict_row(&self, features: &[f32]) -> Option<Vec<f64>> {
         let schema = self.schema();
@@ -34,17 +34,15 @@ impl Model {
                 *mean += member.weight * output;
             }
         }
-        if let Some(standard) = &schema.label.standard {
-            for value in &mut mean {
-                *value = standard.restore(*value);
-            }
+        for (value, standard) in mean.iter_mut().zip(schema.standards()) {
+            *value = standard.restore(*value);
         }
         Some(mean)
     }
 }
 
 impl Member {
-    /// The logits, or the standardised number, of one row of encoded inputs.
+    /// The logits, or the standardised numbers, of one row of encoded inputs.
     fn outputs(&self, features: &[f32]) -> Vec<f64> {
         let inputs = self.stage.apply(features);
         self.layers.iter().fold(inputs, |inputs, layer| layer.apply(&inputs))

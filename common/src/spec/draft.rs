@@ -33,8 +33,10 @@ pub struct Draft {
 pub struct DraftData {
     /// Required: `builtin:digits`, a path, or `external`.
     pub source: Option<String>,
-    /// The label column of a table.
+    /// The label column of a table; of several, the first.
     pub label: Option<String>,
+    /// The other columns to predict.
+    pub more_labels: Vec<String>,
     /// The path of an IDX label file.
     pub labels: Option<String>,
     /// `classification` or `regression`; the default follows from the label.

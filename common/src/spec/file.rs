@@ -17,6 +17,8 @@ use crate::limits::{MAX_FOLDS, MAX_MODELS, MAX_PARALLELISM, MAX_REPEATS, MAX_TRI
 use crate::text;
 
 /// The legal values of a number without a range of its own.
+const EXPECTED_LABEL: &str = "expected the name of a column, or a list of several numeric columns \
+                              such as [\"width\", \"height\"]";
 const EXPECTED_NUMBER: &str = "expected a number";
 /// The same for NaN and the infinities, which TOML calls numbers.
 const EXPECTED_FINITE: &str = "expected a finite number";
@@ -179,9 +181,12 @@ impl Reader<'_> {
     fn data(&mut self, top: &mut Section<'_, '_>) -> DraftData {
         let expected_types = "expected columns and their types, such as { zip = \"category\" }";
         let mut data = self.section(top, "data");
+        let labels = self.entry(&mut data, "label", EXPECTED_LABEL, labels).unwrap_or_default();
+        let mut labels = labels.into_iter();
         let draft = DraftData {
             source: self.text(&mut data, "source"),
-            label: self.text(&mut data, "label"),
+            label: labels.next(),
+            more_labels: labels.collect(),
             labels: self.text(&mut data, "labels"),
             task: self.text(&mut data, "task"),
             validation: self.number(&mut data, "validation", EXPECTED_VALIDATION),
@@ -416,6 +421,15 @@ fn list(value: &DeValue<'_>) -> Option<Vec<Value>> {
 }
 
 /// The entries of `types`.
+/// The name of a column, or a list of at least one.
+fn labels(value: &DeValue<'_>) -> Option<Vec<String>> {
+    if let Some(name) = value.as_str() {
+        return Some(vec![name.to_owned()]);
+    }
+    let names = value.as_array()?.iter().map(|name| name.get_ref().as_str().map(str::to_owned));
+    names.collect::<Option<Vec<_>>>().filter(|names| !names.is_empty())
+}
+
 fn types(value: &DeValue<'_>) -> Option<Vec<(String, String)>> {
     value
         .as_table()?

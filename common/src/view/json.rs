@@ -59,6 +59,8 @@ pub(super) enum PointJson<'a> {
         epoch: u32,
         train: ScoreJson,
         validation: ScoreJson,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        spread: Option<f64>,
     },
     Named {
         epoch: u32,
@@ -71,10 +73,11 @@ pub(super) enum PointJson<'a> {
 impl<'a> From<&'a Point> for PointJson<'a> {
     fn from(point: &'a Point) -> Self {
         match point {
-            Point::Network(EpochMetrics { epoch, train, validation }) => Self::Network {
+            Point::Network(EpochMetrics { epoch, train, validation, spread }) => Self::Network {
                 epoch: *epoch,
                 train: (*train).into(),
                 validation: (*validation).into(),
+                spread: *spread,
             },
             Point::Named(NamedMetrics { epoch, metrics }) => Self::Named {
                 epoch: *epoch,

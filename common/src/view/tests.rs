@@ -15,7 +15,8 @@ fn trial(state: TrialState, objective: Option<f64>, last: Point) -> Value {
         epochs: 2,
         objective,
         curve: vec![last.clone()],
-        last: Some(last),
+        last: Some(last.clone()),
+        counting: Some(last),
         seconds: Some(1.5),
         memory_bytes: None,
         message: None,
@@ -29,7 +30,7 @@ fn trial(state: TrialState, objective: Option<f64>, last: Point) -> Value {
 
 fn network(loss: f64) -> Point {
     let score = Score { loss, accuracy: Some(0.5), measured: None };
-    Point::Network(EpochMetrics { epoch: 1, train: score, validation: score })
+    Point::Network(EpochMetrics { epoch: 1, train: score, validation: score, spread: None })
 }
 
 fn named(value: f64) -> Point {
@@ -84,6 +85,7 @@ fn a_trial_with_finite_numbers_has_no_flag() {
         "epochs": 2,
         "objective": 0.5,
         "last": point,
+        "counting": point,
         "curve": [point],
         "seconds": 1.5,
         "memory_bytes": null,

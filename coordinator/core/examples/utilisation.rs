@@ -227,7 +227,7 @@ impl Cluster {
             value(&self.spec, &job.grant) + left_to_learn(&self.spec, &job.grant, job.epoch),
         );
         let score = Score { loss, accuracy: None, measured: None };
-        let metrics = EpochMetrics { epoch, train: score, validation: score };
+        let metrics = EpochMetrics { epoch, train: score, validation: score, spread: None };
         self.say(session, FromWorker::Report { lease, points: vec![metrics], seconds: None });
         if epoch == EPOCHS && self.jobs.remove(&lease).is_some() {
             let result = Finished {

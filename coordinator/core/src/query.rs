@@ -207,6 +207,7 @@ pub(crate) fn view(sweep: &Sweep, trial: &Trial) -> TrialView {
         epochs: trial.epochs(),
         objective: sweep.objective(trial),
         last: trial.last().cloned(),
+        counting: sweep.counting(trial).cloned(),
         curve: Vec::new(),
         seconds: trial.seconds().filter(|_| trial.state().is_final()),
         memory_bytes: attempt.and_then(FinalAttempt::memory_bytes),

@@ -158,7 +158,7 @@ fn data_problem(error: &DataError, spec: &SweepSpec) -> Problem {
     let (field, data) = (error.field(), &spec.data);
     let value = match field {
         "data.source" => Some(quoted(&data.source)),
-        "data.label" => data.label.as_deref().map(quoted),
+        "data.label" => data.written_label(),
         "data.weight" => data.weights.column.as_deref().map(quoted),
         "data.labels" => data.labels.as_deref().map(quoted),
         "data.validation" => Some(data.validation.to_string()),

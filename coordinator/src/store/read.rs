@@ -249,6 +249,7 @@ impl Snapshot<'_> {
         with_curve: bool,
     ) -> Result<TrialView, StoreError> {
         let (trial, last_epoch) = (state.trial, state.last_epoch);
+        let counting = state.counting_epoch;
         let key = (sweep.0.cast_signed(), trial.0);
         let mut statement = self.0.prepare_cached(SampleRow::SELECT).map_err(failed)?;
         let view = |row: &Row<'_>| {
@@ -263,12 +264,30 @@ impl Snapshot<'_> {
         let are_epochs = curve.iter().zip(first..).all(|(point, epoch)| point.epoch() == epoch);
         let last = curve.last().map_or(first - 1, Point::epoch);
         if !are_epochs || last != last_epoch {
-            let place = format!("the metrics of trial {trial} of sweep {sweep}");
-            return Err(StoreError::corrupt(place, "an epoch is missing"));
+            return Err(missing_epoch(sweep, trial));
         }
+        view.counting = match counting {
+            None => None,
+            Some(epoch) => match curve.iter().find(|point| point.epoch() == epoch) {
+                Some(point) => Some(point.clone()),
+                None => Some(self.point((sweep, trial), epoch)?),
+            },
+        };
         view.last = if with_curve { curve.last().cloned() } else { curve.pop() };
         view.curve = curve;
         Ok(view)
+    }
+
+    /// One epoch of a trial.
+    fn point(
+        &self,
+        (sweep, trial): (SweepId, TrialNumber),
+        epoch: u32,
+    ) -> Result<Point, StoreError> {
+        let mut statement = self.0.prepare_cached(MetricsRow::SELECT_ONE).map_err(failed)?;
+        let values = (sweep.0.cast_signed(), trial.0, epoch);
+        let row = statement.query_row(values, |row| Ok(read_point(row))).optional();
+        row.map_err(failed)?.unwrap_or_else(|| Err(missing_epoch(sweep, trial)))
     }
 
     fn points(
@@ -285,6 +304,12 @@ impl Snapshot<'_> {
         }
         Ok(points)
     }
+}
+
+/// The error for a trial whose curve lacks an epoch.
+fn missing_epoch(sweep: SweepId, trial: TrialNumber) -> StoreError {
+    let place = format!("the metrics of trial {trial} of sweep {sweep}");
+    StoreError::corrupt(place, "an epoch is missing")
 }
 
 /// The error for a trial whose rows are not there.

@@ -31,6 +31,8 @@ pub(super) struct StateRow {
     pub(super) times: TrialTimes,
     /// The last epoch of its curve, which has all epochs from 1; 0 if the curve is empty.
     pub(super) last_epoch: u32,
+    /// The epoch of the objective; `None` if the curve is empty.
+    pub(super) counting_epoch: Option<u32>,
     pub(super) retrained_epochs: u64,
 }
 
@@ -40,15 +42,15 @@ impl StateRow {
     /// primary key. With ORDER BY, SQLite prepares the statement again each time.
     pub(super) const SELECT: &str = "SELECT sweep, trial, state, attempts, worker, objective, \
         seconds, memory_bytes, message, stopped_epoch, stopped_rank, stopped_of, started_at, \
-        ended_at, last_epoch, retrained_epochs, checksum FROM trial_states \
+        ended_at, last_epoch, counting_epoch, retrained_epochs, checksum FROM trial_states \
         WHERE sweep = ?1 AND trial >= ?2";
     /// Reads one trial.
     pub(super) const SELECT_ONE: &str = "SELECT sweep, trial, state, attempts, worker, objective, \
         seconds, memory_bytes, message, stopped_epoch, stopped_rank, stopped_of, started_at, \
-        ended_at, last_epoch, retrained_epochs, checksum FROM trial_states \
+        ended_at, last_epoch, counting_epoch, retrained_epochs, checksum FROM trial_states \
         WHERE sweep = ?1 AND trial = ?2";
     /// How many columns are before the checksum.
-    pub(super) const WIDTH: usize = 16;
+    pub(super) const WIDTH: usize = 17;
 
     /// The row of a trial that looks like this, without times.
     pub(super) fn new(view: &TrialView) -> Self {
@@ -64,6 +66,7 @@ impl StateRow {
             stopped: view.stopped,
             times: TrialTimes::default(),
             last_epoch: view.last.as_ref().map_or(0, Point::epoch),
+            counting_epoch: view.counting_epoch(),
             retrained_epochs: view.retrained_epochs,
         }
     }
@@ -88,6 +91,7 @@ impl StateRow {
             optional(self.times.started_at.as_deref(), text),
             optional(self.times.ended_at.as_deref(), text),
             small(self.last_epoch),
+            optional(self.counting_epoch, small),
             int(self.retrained_epochs),
         ]
     }
@@ -129,7 +133,8 @@ impl StateRow {
             stopped,
             times: TrialTimes { started_at: get(row, 12)?, ended_at: get(row, 13)? },
             last_epoch: get(row, 14)?,
-            retrained_epochs: get::<i64>(row, 15)?.cast_unsigned(),
+            counting_epoch: get(row, 15)?,
+            retrained_epochs: get::<i64>(row, 16)?.cast_unsigned(),
         })
     }
 }
@@ -231,6 +236,7 @@ impl SampleRow {
             epochs: get(row, 4)?,
             objective: state.objective,
             last: None,
+            counting: None,
             curve: Vec::new(),
             seconds: state.seconds,
             memory_bytes: state.memory_bytes,
@@ -249,8 +255,8 @@ pub(super) struct MetricsRow<'a> {
     pub(super) trial: TrialNumber,
     pub(super) lease: LeaseId,
     pub(super) point: &'a Point,
-    /// The JSON of the metrics of an external client, or of the measure of a network; `None` if the
-    /// network has no measure.
+    /// The JSON of the metrics of an external client, or of the measure and the spread of networks;
+    /// `None` if they have neither.
     named: Option<String>,
 }
 
@@ -260,6 +266,10 @@ impl<'a> MetricsRow<'a> {
     pub(super) const SELECT: &'static str = "SELECT sweep, trial, epoch, lease, train_loss, \
         train_accuracy, validation_loss, validation_accuracy, named, checksum FROM metrics \
         WHERE sweep = ?1 AND trial = ?2 AND epoch >= ?3";
+    /// Reads one epoch of a trial.
+    pub(super) const SELECT_ONE: &'static str = "SELECT sweep, trial, epoch, lease, train_loss, \
+        train_accuracy, validation_loss, validation_accuracy, named, checksum FROM metrics \
+        WHERE sweep = ?1 AND trial = ?2 AND epoch = ?3";
     pub(super) const WIDTH: usize = 9;
 
     pub(super) fn new(
@@ -268,9 +278,9 @@ impl<'a> MetricsRow<'a> {
         point: &'a Point,
     ) -> Result<Self, StoreError> {
         let named = match point {
-            Point::Network(EpochMetrics { validation, .. }) => {
-                let measure = validation.measured.map(NetworkMeasure::from);
-                measure.as_ref().map(serde_json::to_string).transpose()?
+            Point::Network(metrics) => {
+                let extras = NetworkExtras::of(metrics);
+                extras.as_ref().map(serde_json::to_string).transpose()?
             }
             // Without the epoch, so that a reader finds the metrics by their names.
             Point::Named(named) => match serde_json::to_value(named)?.get_mut("metrics") {
@@ -288,7 +298,7 @@ impl<'a> MetricsRow<'a> {
         let named = self.named.as_deref().map_or(null, text);
         let key = [int(sweep.0), small(self.trial.0), small(self.point.epoch()), int(self.lease.0)];
         let values = match self.point {
-            Point::Network(EpochMetrics { epoch: _, train, validation }) => [
+            Point::Network(EpochMetrics { epoch: _, train, validation, spread: _ }) => [
                 loss(train.loss),
                 accuracy(*train),
                 loss(validation.loss),
@@ -302,36 +312,35 @@ impl<'a> MetricsRow<'a> {
     }
 }
 
-/// How the JSON of a network's measure begins. A value of an external client's metric is a number
-/// or a text.
-const NETWORK_MEASURE: &str = "{\"validation\":{";
+/// How the JSON of what only some networks have begins. A value of an external client's metric is a
+/// number or a text.
+const NETWORK_EXTRAS: &str = "{\"validation\":{";
 
-/// The measure of a network in the column `named`: `{"validation":{"roc_auc":0.9}}`.
-#[derive(Serialize, Deserialize)]
-struct NetworkMeasure {
+/// What only some networks have, in the column `named`: the measure that is the objective, and the
+/// spread of several trainings, as in `{"validation":{"roc_auc":0.9},"spread":0.01}`.
+#[derive(Default, Serialize, Deserialize)]
+struct NetworkExtras {
     #[serde(with = "measure_by_name")]
-    validation: Measured,
+    validation: Option<Measured>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    spread: Option<f64>,
 }
 
-impl From<Measured> for NetworkMeasure {
-    fn from(validation: Measured) -> Self {
-        Self { validation }
+impl NetworkExtras {
+    /// `None` if the metrics have neither.
+    fn of(metrics: &EpochMetrics) -> Option<Self> {
+        let EpochMetrics { validation, spread, .. } = *metrics;
+        let has_any = validation.measured.is_some() || spread.is_some();
+        has_any.then_some(Self { validation: validation.measured, spread })
     }
 }
 
-impl NetworkMeasure {
-    const fn measured(self) -> Measured {
-        self.validation
-    }
-}
-
-/// A measure as a map of one entry.
+/// A measure as a map of one entry, or of none.
 mod measure_by_name {
     use std::collections::BTreeMap;
 
     use caviar_common::measure::Measure;
     use caviar_common::metric::{Measured, finite_or_text, number_or_text};
-    use serde::de::Error as _;
     use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
     #[derive(Serialize, Deserialize)]
@@ -341,16 +350,17 @@ mod measure_by_name {
     );
 
     pub(super) fn serialize<S: Serializer>(
-        it: &Measured,
+        measured: &Option<Measured>,
         serializer: S,
     ) -> Result<S::Ok, S::Error> {
-        serializer.collect_map([(it.measure.name(), Number(it.value))])
+        serializer.collect_map(measured.iter().map(|it| (it.measure.name(), Number(it.value))))
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<Measured, D::Error> {
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        d: D,
+    ) -> Result<Option<Measured>, D::Error> {
         let map = BTreeMap::<Measure, Number>::deserialize(d)?;
-        let first = map.into_iter().next().ok_or_else(|| D::Error::custom("no measure"))?;
-        Ok(Measured { measure: first.0, value: first.1.0 })
+        Ok(map.into_iter().next().map(|(measure, Number(value))| Measured { measure, value }))
     }
 }
 
@@ -361,12 +371,10 @@ pub(super) fn read_point(row: &Row<'_>) -> Result<Point, StoreError> {
     let corrupt = |error: serde_json::Error| {
         StoreError::corrupt(place(row, MetricsRow::TABLE), error.to_string())
     };
-    let is_network = |named: &String| named.starts_with(NETWORK_MEASURE);
-    let measured = match named.as_ref().filter(|named| is_network(named)) {
-        Some(text) => {
-            Some(serde_json::from_str(text).map(NetworkMeasure::measured).map_err(corrupt)?)
-        }
-        None => None,
+    let is_network = |named: &String| named.starts_with(NETWORK_EXTRAS);
+    let extras = match named.as_ref().filter(|named| is_network(named)) {
+        Some(text) => serde_json::from_str(text).map_err(corrupt)?,
+        None => NetworkExtras::default(),
     };
     if let Some(named) = named.filter(|named| !is_network(named)) {
         let parsed = serde_json::from_str(&named).and_then(|metrics: serde_json::Value| {
@@ -383,7 +391,8 @@ pub(super) fn read_point(row: &Row<'_>) -> Result<Point, StoreError> {
     Ok(Point::Network(EpochMetrics {
         epoch: get(row, 2)?,
         train: score(4, 5)?,
-        validation: Score { measured, ..score(6, 7)? },
+        validation: Score { measured: extras.validation, ..score(6, 7)? },
+        spread: extras.spread,
     }))
 }
 

@@ -51,7 +51,8 @@ CREATE TABLE heads (
 ///
 /// A loss of a network that is NaN is NULL in `metrics`, and elsewhere the text `NaN`. `named`
 /// holds the metrics of an external client as they are in the event; the other metrics are NULL
-/// then. For a network whose objective is a measure, `named` is `{"validation":{"roc_auc":0.9}}`.
+/// then. For a network whose objective is a measure, `named` is `{"validation":{"roc_auc":0.9}}`,
+/// and with several trainings it also has `spread`.
 pub(super) const READING_TABLES: &str = "
 CREATE TABLE sweeps (
     id INTEGER PRIMARY KEY,
@@ -95,6 +96,7 @@ CREATE TABLE trial_states (
     started_at TEXT,
     ended_at TEXT,
     last_epoch INTEGER NOT NULL,
+    counting_epoch INTEGER,
     retrained_epochs INTEGER NOT NULL,
     checksum INTEGER NOT NULL,
     PRIMARY KEY (sweep, trial)
@@ -102,7 +104,7 @@ CREATE TABLE trial_states (
 CREATE VIEW trials AS
     SELECT sweep, trial, state, assignment, reason, epochs, attempts, worker, objective, seconds,
            memory_bytes, message, stopped_epoch, stopped_rank, stopped_of, started_at, ended_at,
-           retrained_epochs
+           counting_epoch, retrained_epochs
     FROM trial_states JOIN trial_samples USING (sweep, trial);
 CREATE TABLE metrics (
     sweep INTEGER NOT NULL,

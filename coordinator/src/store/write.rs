@@ -279,9 +279,9 @@ impl<'a> Trials<'a> {
         row.times.update(facts.times);
         let sql = "INSERT OR REPLACE INTO trial_states (sweep, trial, state, attempts, worker, \
                    objective, seconds, memory_bytes, message, stopped_epoch, stopped_rank, \
-                   stopped_of, started_at, ended_at, last_epoch, retrained_epochs, checksum) \
-                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, \
-                   ?17)";
+                   stopped_of, started_at, ended_at, last_epoch, counting_epoch, \
+                   retrained_epochs, checksum) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, \
+                   ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)";
         execute(self.transaction, sql, &with_checksum(StateRow::TABLE, &row.cells(sweep)))?;
         Ok(Key::new(row.trial, row.state, row.objective))
     }

@@ -67,20 +67,21 @@ pub(crate) fn granted(sweep: u64, trial: u32, lease: u64, job: Job) -> Event {
     Event::new(SweepId(sweep), granted)
 }
 
-fn recorded(sweep: u64, trial: u32, lease: u64, metrics: impl Into<Point>) -> Event {
+pub(crate) fn recorded(sweep: u64, trial: u32, lease: u64, metrics: impl Into<Point>) -> Event {
     let (trial, lease) = (TrialNumber(trial), LeaseId(lease));
     let points = vec![metrics.into()];
     Event::new(SweepId(sweep), EpochsRecorded { trial, lease, points, seconds: Some(0.5) })
 }
 
-/// An epoch as releases up to format 2 recorded it.
-/// An epoch of a sweep whose objective is a measure.
+/// An epoch of several trainings in a sweep whose objective is a measure.
 fn judged(epoch: u32, loss: f64) -> EpochMetrics {
     let metrics = metrics(epoch, loss);
     let measured = Some(Measured { measure: Measure::RocAuc, value: loss });
-    EpochMetrics { validation: Score { measured, ..metrics.validation }, ..metrics }
+    let validation = Score { measured, ..metrics.validation };
+    EpochMetrics { validation, spread: Some(0.1 + 0.2), ..metrics }
 }
 
+/// An epoch as releases up to format 2 recorded it.
 fn recorded_before(sweep: u64, trial: u32, lease: u64, metrics: impl Into<Point>) -> Event {
     let (trial, lease, metrics) = (TrialNumber(trial), LeaseId(lease), metrics.into());
     Event::new(SweepId(sweep), EpochRecorded { trial, lease, metrics, seconds: None })

@@ -45,6 +45,7 @@ fn trial(number: u32) -> (Vec<Event>, TrialView) {
         epochs: 2,
         objective: Some(loss),
         last: Some(metrics(1, loss).into()),
+        counting: Some(metrics(1, loss).into()),
         curve: Vec::new(),
         seconds: Some(1.5),
         memory_bytes: Some(4096),

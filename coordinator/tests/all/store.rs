@@ -9,8 +9,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use caviar_common::error::ErrorClass;
 use caviar_common::ids::{LeaseId, StoreId, SweepId, TrialNumber};
 use caviar_common::measure::Measure;
-use caviar_common::metric::{Metric, Point};
-use caviar_common::outcome::TrialState;
+use caviar_common::metric::{EpochMetrics, Metric, Point};
+use caviar_common::outcome::{Job, TrialState};
 use caviar_common::spec::Goal;
 use caviar_coordinator::store::query::{TrialOrder, TrialQuery};
 use caviar_coordinator::store::sqlite::SqliteStore;
@@ -18,8 +18,10 @@ use caviar_coordinator::store::{Batch, Position, Rows, Store, StoreError};
 use caviar_core::event::{Event, Payload, SweepDeleted};
 use rusqlite::Connection;
 
-use crate::events::{KINDS, completed, created, events_of_two_sweeps, every_kind, sampled};
-use crate::support::{append, append_with, loaded, rows};
+use crate::events::{
+    KINDS, completed, created, events_of_two_sweeps, every_kind, granted, recorded, sampled,
+};
+use crate::support::{append, append_with, loaded, metrics, rows};
 
 fn place() -> (tempfile::TempDir, PathBuf) {
     let directory = tempfile::tempdir().unwrap();
@@ -415,6 +417,7 @@ fn a_damaged_row_of_a_reading_table_is_never_shown() {
         "UPDATE trial_states SET objective = 0.75 WHERE sweep = 1 AND trial = 1",
         "UPDATE trial_states SET state = 'failed' WHERE sweep = 1 AND trial = 1",
         "UPDATE trial_states SET last_epoch = 2 WHERE sweep = 1 AND trial = 1",
+        "UPDATE trial_states SET counting_epoch = 2 WHERE sweep = 1 AND trial = 1",
         "UPDATE trial_samples SET epochs = 3 WHERE sweep = 1 AND trial = 1",
         "UPDATE metrics SET train_loss = 0.5 WHERE sweep = 1 AND trial = 1",
         "UPDATE metrics SET validation_accuracy = NULL WHERE sweep = 1 AND trial = 1",
@@ -435,6 +438,38 @@ fn a_damaged_row_of_a_reading_table_is_never_shown() {
             assert!(matches!(error, StoreError::Corrupt { .. }), "{sql}: {error}");
         }
     }
+}
+
+#[test]
+fn a_trial_is_shown_with_the_epoch_of_its_objective_and_the_last_one() {
+    let (_directory, path) = place();
+    let mut store = SqliteStore::open(&path).unwrap();
+    let mut sweep = created(1, "digits");
+    if let Payload::SweepCreated(created) = &mut sweep.payload {
+        created.spec.objective.metric = Metric::TrainLoss;
+        created.spec.objective.goal = Goal::Minimize;
+    }
+    append(&mut store, &[sweep, sampled(1, 0), granted(1, 0, 1, Job::Train)]).unwrap();
+    let mut reader = store.readers().unwrap().open().unwrap();
+    let mut shown = |max_values| {
+        let all = TrialQuery::all(SweepId(1), Goal::Minimize);
+        let page = reader.trials(&TrialQuery { known: 1, max_values, ..all }).unwrap();
+        let trial = page.trials.into_iter().next().unwrap();
+        (trial.counting, trial.last)
+    };
+    assert_eq!(shown(None), (None, None), "no epoch has ended");
+    for (epoch, loss, counting) in [(1, 0.5, 1), (2, 0.75, 1), (3, 0.25, 3), (4, 1.0, 3)] {
+        let spread = (epoch == 3).then_some(0.1 + 0.2);
+        let point = EpochMetrics { spread, ..metrics(epoch, loss) };
+        append(&mut store, &[recorded(1, 0, 1, point)]).unwrap();
+        for curves in [None, Some(1000)] {
+            let (best, last) = shown(curves);
+            let epochs = (best.as_ref().map(Point::epoch), last.as_ref().map(Point::epoch));
+            assert_eq!(epochs, (Some(counting), Some(epoch)), "with curves: {curves:?}");
+        }
+    }
+    let best = EpochMetrics { spread: Some(0.1 + 0.2), ..metrics(3, 0.25) };
+    assert_eq!(shown(None).0, Some(best.into()));
 }
 
 #[test]

@@ -49,7 +49,7 @@ pub(crate) fn summary() -> DataSummary {
 
 pub(crate) fn metrics(epoch: u32, loss: f64) -> EpochMetrics {
     let score = |loss| Score { loss, accuracy: Some(0.5), measured: None };
-    EpochMetrics { epoch, train: score(loss), validation: score(0.1 + 0.2) }
+    EpochMetrics { epoch, train: score(loss), validation: score(0.1 + 0.2), spread: None }
 }
 
 pub(crate) fn hello(worker: &str, incarnation: u64, slots: u32, held: &[u64]) -> Hello {

@@ -22,6 +22,7 @@ pub fn encode_data(data: &DataSpec) -> v1::DataSpec {
     v1::DataSpec {
         source: Some(data.source.clone()),
         label: data.label.clone(),
+        more_labels: data.more_labels.clone(),
         labels: data.labels.clone(),
         task: data.task.map(|task| task.name().to_owned()),
         // A share next to folds or a file with the split would be refused.

@@ -52,6 +52,7 @@ pub(super) fn encode_epoch(metrics: &EpochMetrics) -> v1::EpochMetrics {
         epoch: metrics.epoch,
         train: Some(encode_score(&metrics.train)),
         validation: Some(encode_score(&metrics.validation)),
+        spread: metrics.spread,
         ..v1::EpochMetrics::default()
     }
 }
@@ -63,6 +64,7 @@ pub(super) fn decode_epoch(wire: v1::EpochMetrics) -> Result<EpochMetrics, Probl
             .and_then(|score| decode_score(score).within("train"))?,
         validation: required("validation", wire.validation)
             .and_then(|score| decode_score(score).within("validation"))?,
+        spread: wire.spread.map(|spread| in_range("spread", spread, 0.0..=f64::MAX)).transpose()?,
     })
 }
 

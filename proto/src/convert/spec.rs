@@ -88,6 +88,7 @@ impl Reader {
         DraftData {
             source: self.keep(optional_text("data.source", wire.source)),
             label: self.keep(optional_text("data.label", wire.label)),
+            more_labels: self.texts("data.label", wire.more_labels).unwrap_or_default(),
             labels: self.keep(optional_text("data.labels", wire.labels)),
             task: self.keep(optional_text("data.task", wire.task)),
             validation: wire.validation,

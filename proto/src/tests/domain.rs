@@ -76,8 +76,13 @@ fn score() -> BoxedStrategy<Score> {
 }
 
 fn epoch() -> BoxedStrategy<EpochMetrics> {
-    (1..=MAX_EPOCHS, score(), score())
-        .prop_map(|(epoch, train, validation)| EpochMetrics { epoch, train, validation })
+    (1..=MAX_EPOCHS, score(), score(), of(0.0..=1e300f64))
+        .prop_map(|(epoch, train, validation, spread)| EpochMetrics {
+            epoch,
+            train,
+            validation,
+            spread,
+        })
         .boxed()
 }
 
@@ -162,8 +167,10 @@ fn ranking() -> BoxedStrategy<Ranking> {
 pub(super) fn data() -> BoxedStrategy<DataSpec> {
     let task = of(select(Task::ALL.to_vec()));
     let shares = (0.01..0.6, 0.0..0.4);
-    (text(), of(text()), of(text()), task, shares, table(), split(), weights())
+    let label = (of(text()), btree_set("[A-Z]{10,12}", 0..3));
+    (text(), label, of(text()), task, shares, table(), split(), weights())
         .prop_map(|(source, label, labels, task, (validation, test), table, split, weights)| {
+            let (label, more) = label;
             DataSpec {
                 // Only classes have weights.
                 weights: match task {
@@ -171,6 +178,11 @@ pub(super) fn data() -> BoxedStrategy<DataSpec> {
                     Some(Task::Regression) | None => WeightSpec { classes: None, ..weights },
                 },
                 source,
+                // Only numbers have several labels.
+                more_labels: match (task, &label) {
+                    (Some(Task::Regression), Some(_)) => more.into_iter().collect(),
+                    _ => Vec::new(),
+                },
                 label,
                 labels,
                 task,
@@ -415,10 +427,13 @@ fn stopped() -> BoxedStrategy<StoppedView> {
 pub(super) fn trial() -> BoxedStrategy<TrialView> {
     let what = (any::<u32>(), select(TrialState::ALL.as_slice()), assignment(), reason());
     let how = (any::<u32>(), of(name()), 0..=MAX_EPOCHS, of(any::<f64>()));
-    let result = (
+    let last = || {
         of(points().prop_filter_map("a curve without an epoch has no last one", |points| {
             points.last().cloned()
-        })),
+        }))
+    };
+    let result = (
+        (last(), last()),
         points(),
         (of(seconds()), of(any::<u64>())),
         (of(text()), of(stopped()), any::<bool>(), of(text()), of(text()), any::<u64>()),
@@ -429,7 +444,7 @@ pub(super) fn trial() -> BoxedStrategy<TrialView> {
                 (trial, state, assignment, reason),
                 (attempts, worker, epochs, objective),
                 (
-                    last,
+                    (last, counting),
                     curve,
                     (seconds, memory_bytes),
                     (message, stopped, parked, started_at, ended_at, retrained_epochs),
@@ -445,6 +460,7 @@ pub(super) fn trial() -> BoxedStrategy<TrialView> {
                     epochs,
                     objective,
                     last,
+                    counting,
                     curve,
                     seconds,
                     memory_bytes,

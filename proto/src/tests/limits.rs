@@ -251,6 +251,10 @@ fn ends_of_attempts_are_limited() {
         assert_eq!(bad_finished(|f| f.seconds = seconds), "finished.seconds", "{seconds}");
     }
     assert_eq!(bad_finished(|f| f.last = Some(point(0))), "finished.last.epoch");
+    for spread in [-0.1, f64::NAN, f64::INFINITY] {
+        let last = v1::EpochMetrics { spread: Some(spread), ..point(1) };
+        assert_eq!(bad_finished(|f| f.last = Some(last)), "finished.last.spread");
+    }
     assert_eq!(
         bad_finished(|f| f.test = Some(v1::Score { accuracy: Some(-0.1), ..score() })),
         "finished.test.accuracy"
@@ -462,6 +466,7 @@ fn bad_parameter(change: impl FnOnce(&mut v1::Parameter)) -> Vec<String> {
 fn drafts_are_limited() {
     assert_eq!(bad_spec(|s| s.name = Some(long())), ["name"]);
     assert_eq!(bad_spec(|s| s.data.as_mut().unwrap().label = Some(long())), ["data.label"]);
+    assert_eq!(bad_spec(|s| s.data.as_mut().unwrap().more_labels = vec![long()]), ["data.label"]);
     assert_eq!(bad_spec(|s| s.fixed = numbered(100).collect()), ["fixed"]);
     assert_eq!(
         bad_spec(|s| s.fixed = BTreeMap::from([("units".to_owned(), v1::Value { kind: None })])),

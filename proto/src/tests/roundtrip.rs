@@ -85,7 +85,7 @@ fn a_loss_keeps_every_bit() {
         let score = Score { loss, accuracy: Some(1.0), measured: None };
         let sent = FromWorker::Report {
             lease: LeaseId(1),
-            points: vec![EpochMetrics { epoch: 1, train: score, validation: score }],
+            points: vec![EpochMetrics { epoch: 1, train: score, validation: score, spread: None }],
             seconds: None,
         };
         let back =

@@ -53,7 +53,7 @@ def measure(caviar, folder, table, trials):
         "table": name,
         "rows": data["train"] + data["validation"] + data["test"],
         "inputs": data["features"],
-        "validation": figure(best["last"]["validation"]),
+        "validation": figure(best["counting"]["validation"]),
         "test": figure((found.get("test") or {}).get("score")),
         "baseline": figure(data["baseline"]["test"]),
         "seconds": f"{seconds:.1f}",

@@ -52,7 +52,7 @@ pub(super) fn measure(grant: &Grant, epoch: u32) -> EpochMetrics {
     let distance = (number(&grant.assignment, "learning_rate").log10() + 2.0).abs();
     let loss = loss(&grant.assignment, epoch);
     let score = Score { loss, accuracy: Some(1.0 / (1.0 + distance)), measured: None };
-    EpochMetrics { epoch, train: score, validation: score }
+    EpochMetrics { epoch, train: score, validation: score, spread: None }
 }
 
 /// The metrics that an external client measures.

@@ -85,7 +85,7 @@ impl Line {
 
     async fn report(&self, lease: LeaseId) {
         let score = Score { loss: 1.0, accuracy: Some(0.5), measured: None };
-        let points = vec![EpochMetrics { epoch: 1, train: score, validation: score }];
+        let points = vec![EpochMetrics { epoch: 1, train: score, validation: score, spread: None }];
         let report = FromWorker::Report { lease, points, seconds: None };
         self.say.send(encode_from_worker(&report)).await.expect("it is open");
     }

@@ -50,7 +50,7 @@ fn as_json(examples: &Examples) -> Value {
         .collect();
     match &examples.targets {
         Targets::Classes(classes) => json!({"features": rows, "classes": classes}),
-        Targets::Values(values) => json!({"features": rows, "values": values}),
+        Targets::Values(values) => json!({"features": rows, "values": values.all()}),
     }
 }
 

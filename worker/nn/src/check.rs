@@ -7,7 +7,7 @@
 use caviar_common::assignment::Value;
 use caviar_common::error::Problem;
 use caviar_common::hyper;
-use caviar_common::numbers::to_u32;
+use caviar_common::numbers::{index, to_u32};
 use caviar_common::train::{Embedding, Optimizer, Scaling, TrainSpec};
 use caviar_data::{Examples, Splits, Targets};
 use ndarray::Array2;
@@ -208,8 +208,9 @@ fn check_targets(targets: &Targets, data: &Splits) -> Result<(), String> {
                 None => Ok(()),
             }
         }
-        (Targets::Values(_), Targets::Values(_)) if outputs != 1 => {
-            Err(format!("outputs = {outputs}: expected 1 for regression"))
+        (Targets::Values(numbers), Targets::Values(_)) if numbers.outputs() != index(outputs) => {
+            let expected = numbers.outputs();
+            Err(format!("outputs = {outputs}: expected {expected} for regression"))
         }
         (Targets::Values(_), Targets::Values(_)) => Ok(()),
         (Targets::Classes(_), Targets::Values(_)) => {

@@ -13,9 +13,10 @@
 //! | 8 | seconds trained so far (f64) |
 //! | 32 each | sums over its mini-batches and blocks: loss, its weight, hits, weight (f64) |
 //! | 24 each | train and validation score of the last epoch: loss, accuracy, measure (f64) or 0 |
+//! | 8 | the spread of that epoch over the trainings of a trial (f64); NaN without |
 //! | 4 each | f32s: parameters, the states of the update rule, running means and variances |
 //! | 4 each | if they are averaged: f32s of the same form for the averages, without states |
-//! | 52 | if the best epoch is kept: its number (u32), 0 before the first, and its two scores |
+//! | 60 | if the best epoch is kept: its number (u32), 0 before the first, its scores and spread |
 //! | 4 each | if the best epoch is kept: f32s of the same form for its weights, without states |
 //! | 32 | BLAKE3 of everything before |
 //!
@@ -42,17 +43,19 @@ use crate::progress::Progress;
 use crate::weights::Weights;
 
 const MAGIC: &[u8; 8] = b"caviarnn";
-/// Versions 1 and 2 knew no place within an epoch, version 3 no best epoch, and version 4 no
-/// measure and no weights. A training whose checkpoint is not read begins with the first epoch,
-/// with the same result.
-const VERSION: u32 = 5;
+/// Versions 1 and 2 knew no place within an epoch, version 3 no best epoch, version 4 no measure
+/// and no weights, and version 5 no spread. A training whose checkpoint is not read begins with the
+/// first epoch, with the same result.
+const VERSION: u32 = 6;
 /// More steps than the longest training has. Below it, the count of steps cannot overflow.
 const MAX_STEPS: u64 = 1 << 53;
 const DIGEST_LEN: usize = 32;
 /// The bytes before the floats.
-const HEADER_LEN: usize = 8 + 4 + 32 + 4 + 8 + 8 + 8 + 2 * 32 + 2 * 24;
+const HEADER_LEN: usize = 8 + 4 + 32 + 4 + 8 + 8 + 8 + 2 * 32 + SCORES_LEN;
+/// The bytes of the scores and the spread of an epoch.
+const SCORES_LEN: usize = 2 * 24 + 8;
 /// The bytes of the best epoch before its floats.
-const BEST_LEN: usize = 4 + 2 * 24;
+const BEST_LEN: usize = 4 + SCORES_LEN;
 
 /// The state of a training between two mini-batches.
 #[derive(Clone, Copy)]
@@ -74,14 +77,15 @@ pub(crate) struct Target<'a> {
 }
 
 const JOINED_MAGIC: &[u8; 8] = b"caviartr";
-/// The version of checkpoints of several trainings. Theirs have their own.
-const JOINED_VERSION: u32 = 1;
+/// The version of checkpoints of several trainings. Theirs have their own. Version 1 had no spread.
+const JOINED_VERSION: u32 = 2;
 
 /// The checkpoints of all trainings of a trial as one, with the mean of the last epoch that all
 /// have done.
 ///
-/// After magic and version (u32) come the number of that epoch (u32; 0 without one) and its scores
-/// (32), and for each training the bytes of its checkpoint (u64) and the checkpoint; then BLAKE3.
+/// After magic and version (u32) come the number of that epoch (u32; 0 without one), its scores and
+/// its spread (56), and for each training the bytes of its checkpoint (u64) and the checkpoint;
+/// then BLAKE3.
 pub(crate) fn join(last: Option<EpochMetrics>, parts: &[Vec<u8>]) -> Vec<u8> {
     let mut bytes = Vec::new();
     bytes.extend_from_slice(JOINED_MAGIC);
@@ -189,7 +193,7 @@ pub(crate) fn write(identity: &[u8; 32], state: State<'_>) -> Vec<u8> {
     bytes
 }
 
-/// The scores of an epoch; zeros without one.
+/// The scores and the spread of an epoch; zeros and NaN without one.
 fn write_scores(bytes: &mut Vec<u8>, metrics: Option<EpochMetrics>) {
     for score in [metrics.map(|it| it.train), metrics.map(|it| it.validation)] {
         let loss = score.map_or(0.0, |it| it.loss);
@@ -199,6 +203,8 @@ fn write_scores(bytes: &mut Vec<u8>, metrics: Option<EpochMetrics>) {
             bytes.extend_from_slice(&value.to_le_bytes());
         }
     }
+    let spread = metrics.and_then(|it| it.spread).unwrap_or(f64::NAN);
+    bytes.extend_from_slice(&spread.to_le_bytes());
 }
 
 /// Parameters and running statistics apart from those of the network.
@@ -438,7 +444,8 @@ impl Reader<'_> {
     ) -> Result<Option<EpochMetrics>, TrainError> {
         let train = self.score(has_classes, None)?;
         let validation = self.score(has_classes, measure)?;
-        Ok((epoch > 0).then_some(EpochMetrics { epoch, train, validation }))
+        let spread = Some(f64::from_bits(self.word()?)).filter(|spread| spread.is_finite());
+        Ok((epoch > 0).then_some(EpochMetrics { epoch, train, validation, spread }))
     }
 
     fn score(&mut self, has_classes: bool, measure: Option<Measure>) -> Result<Score, TrainError> {

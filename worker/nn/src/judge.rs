@@ -4,7 +4,7 @@ use caviar_common::measure::Measure;
 use caviar_common::metric::{Measured, Score};
 use caviar_common::numbers::{index, to_u64};
 use caviar_common::spec::Objective;
-use caviar_data::{Examples, Splits, Standard, Targets};
+use caviar_data::{Examples, Schema, Splits, Standard, Targets};
 use caviar_metrics::Predictions;
 
 use crate::error::TrainError;
@@ -14,10 +14,10 @@ use crate::softmax::softmax;
 /// measure of them.
 pub(crate) struct Judge {
     measure: Measure,
-    /// The number of classes, or 1.
+    /// The number of classes, or of labels.
     width: usize,
-    /// For regression, the scale of the label.
-    standard: Option<Standard>,
+    /// For regression, the scale of each label.
+    standards: Vec<Standard>,
     /// The outputs of the blocks that are done of this epoch, row by row. Empty after a checkpoint
     /// was restored, also if it has blocks that are done.
     outputs: Vec<f32>,
@@ -43,8 +43,8 @@ impl Judge {
             let what = format!("targets are {what}: expected {of}, which {name} measures");
             return Err(TrainError::Data { split: "validation", what });
         }
-        let standard = data.schema.as_deref().and_then(|schema| schema.label.standard);
-        if !has_classes && standard.is_none() {
+        let standards = data.schema.as_deref().map(Schema::standards).unwrap_or_default();
+        if !has_classes && standards.is_empty() {
             return Err(TrainError::Missing { what: "scale of its label" });
         }
         let width = index(data.outputs);
@@ -53,7 +53,7 @@ impl Judge {
         outputs
             .try_reserve_exact(numbers)
             .map_err(|_| TrainError::OutOfMemory { floats: numbers })?;
-        Ok(Some(Self { measure, width, standard, outputs }))
+        Ok(Some(Self { measure, width, standards, outputs }))
     }
 
     pub(crate) const fn measure(&self) -> Measure {
@@ -105,18 +105,19 @@ impl Judge {
     }
 
     fn value(&self, examples: &Examples, outputs: Vec<f32>) -> Result<Option<f64>, TrainError> {
-        let predictions = predictions(self.width, self.standard, examples, outputs)?;
+        let predictions = predictions(self.width, &self.standards, examples, outputs)?;
         Ok(predictions.measure(self.measure))
     }
 }
 
-/// What the outputs `[rows, width]` of a network say of the examples, in the units of the label.
+/// What the outputs `[rows, width]` of a network say of the examples, in the units of the labels.
+/// `standards` has the scale of each label; it is empty for classes.
 ///
 /// # Errors
 /// The outputs do not fit the examples, which is a bug.
 pub(crate) fn predictions(
     width: usize,
-    standard: Option<Standard>,
+    standards: &[Standard],
     examples: &Examples,
     mut outputs: Vec<f32>,
 ) -> Result<Predictions, TrainError> {
@@ -126,10 +127,14 @@ pub(crate) fn predictions(
             Predictions::from_probabilities(width, truth.clone(), outputs)
         }
         Targets::Values(truth) => {
-            let standard = standard.ok_or(TrainError::Missing { what: "scale of its label" })?;
-            let restore = |value: &f32| standard.restore(f64::from(*value));
-            let predicted = outputs.iter().map(restore).collect();
-            Predictions::from_values(truth.iter().map(restore).collect(), predicted)
+            if standards.len() != width || truth.outputs() != width {
+                return Err(TrainError::Missing { what: "scale of its label" });
+            }
+            let restored = |all: &[f32]| -> Vec<f64> {
+                let each = all.iter().zip(standards.iter().cycle());
+                each.map(|(value, standard)| standard.restore(f64::from(*value))).collect()
+            };
+            Predictions::from_rows(width, restored(truth.all()), restored(&outputs))
         }
     };
     let predictions = match (&examples.weights, predictions) {
@@ -146,11 +151,17 @@ pub(crate) fn predictions(
 ///
 /// The outputs are four bytes each. The areas under curves rank the rows of each class in 8 bytes
 /// each, and sort the last class in 24 bytes more for each row. Truth, predictions and weights of
-/// the rows are at most 32 bytes.
+/// the rows are at most 32 bytes, and with several labels 36 bytes for each
+/// further one.
 pub(crate) fn judge_bytes(objective: &Objective, data: &Splits, fold: usize) -> u64 {
     if objective.metric.measure().is_none() {
         return 0;
     }
     let rows = to_u64(data.validation(fold).features.nrows());
-    rows.saturating_mul(u64::from(data.outputs).saturating_mul(12).saturating_add(56))
+    let outputs = u64::from(data.outputs);
+    let more_labels = match data.train.targets {
+        Targets::Classes(_) => 0,
+        Targets::Values(_) => outputs.saturating_sub(1).saturating_mul(24),
+    };
+    rows.saturating_mul(outputs.saturating_mul(12).saturating_add(56 + more_labels))
 }

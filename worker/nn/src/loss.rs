@@ -340,32 +340,40 @@ impl LogOfProduct {
     }
 }
 
-/// The squared error (z + bias - target)^2 of one output per row, z [rows, 1] in panels.
+/// The squared error of a row, which is the mean of (z + bias - target)^2 over its K outputs, for
+/// z [rows, K] in panels. `targets_of` gives the K targets of a row.
 ///
-/// z becomes the gradient of the mean loss, 2 (z + bias - target) / rows. With weights w it is
-/// 2 w_i (z + bias - target) / sum(w), and the sums of the tally are weighted.
-pub(crate) fn squared_error(
+/// z becomes the gradient of the mean loss, 2 (z + bias - target) / (rows K). With weights w it is
+/// 2 w_i (z + bias - target) / (sum(w) K), and the sums of the tally are weighted.
+pub(crate) fn squared_error<'t>(
     rows: usize,
     bias: &[f32],
     weights: Option<BatchWeights<'_>>,
     z: &mut [f32],
-    target_of: impl Fn(usize) -> f32,
+    targets_of: impl Fn(usize) -> &'t [f32],
 ) -> Tally {
-    let share = 2.0 / rows as f32;
     let (count, mut tally) = (rows as f64, Tally::default());
     if weights.is_none() {
         (tally.loss_weight, tally.weight) = (count, count);
     }
     for row in 0..rows {
-        let value = &mut z[offset(rows, row, 0)];
-        let error = *value + bias[0] - target_of(row);
-        let square = f64::from(error) * f64::from(error);
-        if let Some(weights) = weights {
-            weights.count(row, square, false, &mut tally);
-            *value = 2.0 * weights.share(row) * error;
-        } else {
-            tally.loss += square;
+        let targets = targets_of(row);
+        let outputs = targets.len();
+        let share = match weights {
+            Some(weights) => 2.0 * weights.share(row) / outputs as f32,
+            None => 2.0 / (rows as f32 * outputs as f32),
+        };
+        let mut squares = 0.0;
+        for (output, (target, bias)) in targets.iter().zip(bias).enumerate() {
+            let value = &mut z[offset(rows, row, output)];
+            let error = *value + bias - target;
+            squares += f64::from(error) * f64::from(error);
             *value = share * error;
+        }
+        let square = squares / outputs as f64;
+        match weights {
+            Some(weights) => weights.count(row, square, false, &mut tally),
+            None => tally.loss += square,
         }
     }
     tally

@@ -319,8 +319,8 @@ impl Network {
                     class_of,
                 })
             }
-            Targets::Values(values) => {
-                squared_error(rows, bias, weights, z, |row| values[row_at(row)])
+            Targets::Values(numbers) => {
+                squared_error(rows, bias, weights, z, |row| numbers.row(row_at(row)))
             }
         })
     }

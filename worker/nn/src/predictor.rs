@@ -26,8 +26,8 @@ pub struct Predictor {
     members: Vec<Ready>,
     width: usize,
     outputs: usize,
-    /// For regression, the scale of the label.
-    standard: Option<Standard>,
+    /// For regression, the scale of each label.
+    standards: Vec<Standard>,
 }
 
 /// A network with its part in the average.
@@ -50,21 +50,17 @@ impl Predictor {
         let width = schema.width();
         let ready = |member| Ready::new(member, width);
         let members = model.members().iter().map(ready).collect::<Result<_, _>>()?;
-        Ok(Self {
-            members,
-            width,
-            outputs: index(schema.outputs()),
-            standard: schema.label.standard,
-        })
+        Ok(Self { members, width, outputs: index(schema.outputs()), standards: schema.standards() })
     }
 
-    /// How many numbers are predicted for a row: the number of classes, or 1 for regression.
+    /// How many numbers are predicted for a row: the number of classes, or for regression of
+    /// labels.
     pub const fn outputs(&self) -> usize {
         self.outputs
     }
 
     /// Predicts rows. `features` are their inputs `[rows, width]`, and `to` becomes
-    /// `[rows, outputs]`: the probability of each class, or a number in the units of the label.
+    /// `[rows, outputs]`: the probability of each class, or the numbers in the units of the labels.
     ///
     /// # Errors
     /// The features are not whole rows.
@@ -86,14 +82,14 @@ impl Predictor {
             for first in (0..rows).step_by(BLOCK) {
                 network.outputs(&examples, first..rows.min(first + BLOCK), &mut outputs)?;
             }
-            if self.standard.is_none() {
+            if self.standards.is_empty() {
                 softmax(&mut outputs, self.outputs, *temperature);
             }
             let weighted = outputs.iter().map(|output| *weight * f64::from(*output));
             to.iter_mut().zip(weighted).for_each(|(sum, part)| *sum += part);
         }
-        if let Some(standard) = &self.standard {
-            to.iter_mut().for_each(|value| *value = standard.restore(*value));
+        for (value, standard) in to.iter_mut().zip(self.standards.iter().cycle()) {
+            *value = standard.restore(*value);
         }
         Ok(())
     }

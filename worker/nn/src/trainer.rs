@@ -228,7 +228,7 @@ impl Trainer {
         if let Some(judge) = &mut self.judge {
             validation.measured = Some(judge.judge(self.data.validation(self.part.fold))?);
         }
-        let metrics = EpochMetrics { epoch: epochs_done, train, validation };
+        let metrics = EpochMetrics { epoch: epochs_done, train, validation, spread: None };
         self.progress = Progress { epochs_done, last: Some(metrics), ..Progress::default() };
         Ok(Some(metrics))
     }
@@ -394,8 +394,8 @@ impl Trainer {
     fn predictions(&mut self, examples: &Examples) -> Result<Predictions, TrainError> {
         let outputs = self.with_counting(|network| outputs_of_all(network, examples))?;
         let schema = self.schema()?;
-        let (width, standard) = (index(schema.outputs()), schema.label.standard);
-        judge::predictions(width, standard, examples, outputs)
+        let (width, standards) = (index(schema.outputs()), schema.standards());
+        judge::predictions(width, &standards, examples, outputs)
     }
 
     /// Does something with the network while it has the weights that count.

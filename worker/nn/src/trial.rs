@@ -14,11 +14,11 @@
 use std::sync::Arc;
 
 use caviar_common::measure::Measure;
-use caviar_common::metric::{EpochMetrics, Measured, Score};
+use caviar_common::metric::{EpochMetrics, Measured, Metric, Score};
 use caviar_common::numbers::{real, to_u32};
 use caviar_common::spec::{Objective, ObjectiveEpoch};
 use caviar_common::train::TrainSpec;
-use caviar_data::{Splits, Targets};
+use caviar_data::{Schema, Splits, Targets};
 use caviar_metrics::Predictions;
 use caviar_metrics::ensemble::average;
 use caviar_model::{Kept, Member, Model};
@@ -39,8 +39,8 @@ pub struct TrialTrainer {
     data: Arc<Splits>,
     /// The mean of the last epoch that all parts have done; `None` before.
     last: Option<EpochMetrics>,
-    /// The measure that is the objective, if one is.
-    measure: Option<Measure>,
+    /// The objective.
+    metric: Metric,
     keeps_best: bool,
 }
 
@@ -72,7 +72,7 @@ impl TrialTrainer {
             parts,
             data,
             last: None,
-            measure: objective.metric.measure(),
+            metric: objective.metric.clone(),
             keeps_best: objective.epoch == ObjectiveEpoch::Best,
         })
     }
@@ -89,7 +89,7 @@ impl TrialTrainer {
             }
         }
         let of_parts: Vec<EpochMetrics> = self.parts.iter().filter_map(Trainer::last).collect();
-        let mean = mean_metrics(&of_parts);
+        let mean = mean_metrics(&of_parts, &self.metric);
         if let Some(mean) = mean {
             self.parts.iter_mut().for_each(|part| part.judge(mean));
         }
@@ -138,7 +138,7 @@ impl TrialTrainer {
             return only.test();
         }
         let mean = mean_of(self.parts.iter_mut().map(Trainer::all_test_predictions))?;
-        Ok(mean.map(|predictions| score_of(&predictions, &self.data, self.measure)))
+        Ok(mean.map(|predictions| score_of(&predictions, &self.data, self.metric.measure())))
     }
 
     /// The average of all parts as a model. Its predictions for a fold are those of the parts that
@@ -206,7 +206,7 @@ impl TrialTrainer {
             return Ok(seconds);
         }
         let has_classes = matches!(self.data.train.targets, Targets::Classes(_));
-        let measure = self.measure;
+        let measure = self.metric.measure();
         let (last, parts) =
             checkpoint::split(checkpoint, self.parts.len(), ScoreForm { has_classes, measure })?;
         let before = self.parts.iter().map(|part| part.checkpoint(0.0));
@@ -250,12 +250,17 @@ fn mean_of(
 /// The score of predictions, in the scale of the training.
 fn score_of(predictions: &Predictions, data: &Splits, measure: Option<Measure>) -> Score {
     let value = |measure| predictions.measure(measure);
-    let standard = data.schema.as_deref().and_then(|schema| schema.label.standard);
+    let standards = data.schema.as_deref().map(Schema::standards).unwrap_or_default();
     let (loss, accuracy) = match data.train.targets {
         Targets::Classes(_) => (value(Measure::LogLoss), value(Measure::Accuracy)),
         Targets::Values(_) => {
-            let scale = standard.map_or(1.0, |standard| standard.scale);
-            (value(Measure::Rmse).map(|rmse| (rmse * scale).powi(2)), None)
+            let scales = standards.iter().map(|standard| standard.scale).chain([1.0]);
+            let losses =
+                predictions.of_each_output().into_iter().zip(scales).map(|(one, scale)| {
+                    one.measure(Measure::Rmse).map(|rmse| (rmse * scale).powi(2))
+                });
+            let losses: Option<Vec<f64>> = losses.collect();
+            (losses.map(|all| all.iter().sum::<f64>() / real(all.len())), None)
         }
     };
     let measured = measure.and_then(|measure| {
@@ -265,8 +270,8 @@ fn score_of(predictions: &Predictions, data: &Splits, measure: Option<Measure>) 
     Score { loss: loss.unwrap_or(f64::NAN), accuracy, measured }
 }
 
-/// The mean of the metrics of one epoch; `None` without any.
-fn mean_metrics(parts: &[EpochMetrics]) -> Option<EpochMetrics> {
+/// The mean of the metrics of one epoch, with the spread of the objective; `None` without any.
+fn mean_metrics(parts: &[EpochMetrics], objective: &Metric) -> Option<EpochMetrics> {
     let [first, ..] = parts else { return None };
     if let [only] = parts {
         return Some(*only);
@@ -285,7 +290,18 @@ fn mean_metrics(parts: &[EpochMetrics]) -> Option<EpochMetrics> {
         epoch: first.epoch,
         train: mean(|metrics| metrics.train),
         validation: mean(|metrics| metrics.validation),
+        spread: spread(parts, objective),
     })
+}
+
+/// The standard deviation of the objective over n parts, sqrt(sum (v_i - mean)^2 / (n - 1)); `None`
+/// for fewer than two, and if it is not finite.
+fn spread(parts: &[EpochMetrics], objective: &Metric) -> Option<f64> {
+    let values: Vec<f64> = parts.iter().map(|part| part.get(objective)).collect::<Option<_>>()?;
+    let mean = values.iter().sum::<f64>() / real(values.len());
+    let squares: f64 = values.iter().map(|value| (value - mean).powi(2)).sum();
+    let deviation = (squares / real(values.len().checked_sub(1)?)).sqrt();
+    Some(deviation).filter(|deviation| deviation.is_finite())
 }
 
 /// The mean of the measure that all parts have; `None` if one has none.

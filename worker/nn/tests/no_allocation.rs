@@ -76,7 +76,9 @@ fn data(has_classes: bool) -> Arc<Splits> {
         .into(),
         targets: match has_classes {
             true => Targets::Classes((0..rows).map(|row| (row % 3) as u32).collect()),
-            false => Targets::Values((0..rows).map(|row| (row % 3) as f32).collect()),
+            false => {
+                Targets::Values((0..rows).map(|row| (row % 3) as f32).collect::<Vec<_>>().into())
+            }
         },
     };
     Arc::new(Splits {

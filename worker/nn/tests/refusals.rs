@@ -135,7 +135,7 @@ fn data_that_cannot_be_trained_on_is_named() {
     let values = |rows: usize| Examples {
         weights: None,
         features: Array2::zeros((rows, 5)).into(),
-        targets: Targets::Values(vec![0.0; rows]),
+        targets: Targets::Values(vec![0.0; rows].into()),
     };
     let column_major = Examples {
         weights: None,

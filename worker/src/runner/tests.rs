@@ -235,6 +235,7 @@ fn a_panic_fails_only_its_trial_and_the_message_reports_it() {
     let (events, _received) = mpsc::channel(1);
     let runner = Runner::new(&Runners::new(events, None, None, None), &Arc::default());
     let point = EpochMetrics {
+        spread: None,
         epoch: 2,
         train: Score { loss: 1.0, accuracy: None, measured: None },
         validation: Score { loss: 1.0, accuracy: None, measured: None },

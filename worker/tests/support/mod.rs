@@ -51,5 +51,5 @@ pub(crate) fn grant(lease: LeaseId) -> ToWorker {
 /// Metrics of an epoch, with arbitrary values.
 pub(crate) fn point(epoch: u32) -> EpochMetrics {
     let score = Score { loss: f64::from(epoch), accuracy: None, measured: None };
-    EpochMetrics { epoch, train: score, validation: score }
+    EpochMetrics { epoch, train: score, validation: score, spread: None }
 }

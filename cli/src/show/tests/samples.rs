@@ -168,6 +168,7 @@ fn large_trial(number: u32, state: TrialState, epoch: u32, accuracy: f64) -> Tri
         epoch,
         train: Score { loss: 0.31, accuracy: Some(accuracy), measured: None },
         validation: Score { loss: 0.35, accuracy: Some(accuracy), measured: None },
+        spread: None,
     });
     TrialView {
         assignment: values.into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),
@@ -176,6 +177,7 @@ fn large_trial(number: u32, state: TrialState, epoch: u32, accuracy: f64) -> Tri
         epochs: 30,
         objective: last.map(|_| accuracy),
         last: last.map(Point::Network),
+        counting: last.map(Point::Network),
         seconds: (state == TrialState::Completed).then_some(73.4),
         ..trial(number, 1, 0.1, state, Vec::new())
     }
@@ -260,6 +262,7 @@ pub(crate) fn trials() -> Vec<TrialView> {
         epoch,
         train: Score { loss, accuracy: Some(accuracy), measured: None },
         validation: Score { loss, accuracy: Some(accuracy), measured: None },
+        spread: None,
     };
     vec![
         trial(0, 1, 0.01, TrialState::Completed, vec![epoch(1, 0.5, 0.9), epoch(2, 0.25, 0.95)]),
@@ -297,6 +300,7 @@ fn trial(
             .as_ref()
             .filter(|last| last.is_finite())
             .and_then(|last| last.get(&Metric::ValidationAccuracy)),
+        counting: last.clone(),
         last,
         curve,
         seconds: Some(1.5),

@@ -236,7 +236,17 @@ fn images(array: Array, label: Label, roles: Roles, spec: &DataSpec) -> Result<C
     let (labels, label, notes) = label.into_parts();
     let (targets, classes) = labels.finish();
     let inputs = Inputs::Pixels(pixels);
-    Ok(Content::Images(Parts { inputs, targets, classes, label, label_form: None, roles, notes }))
+    let (label_form, more_labels) = (None, Vec::new());
+    Ok(Content::Images(Parts {
+        inputs,
+        targets,
+        classes,
+        label,
+        label_form,
+        more_labels,
+        roles,
+        notes,
+    }))
 }
 
 /// Refuses the fields that are about columns, for a file of images.

@@ -31,6 +31,8 @@ pub(super) struct Builder<'a> {
     missing: MissingTexts,
     columns: Vec<Growing>,
     labels: Labels,
+    /// The numbers of the labels of the current row, in the order of the spec.
+    outputs: Vec<f64>,
     groups: Codes,
     /// The values of the columns of the file, and then those of [`Extra`].
     spool: Spool,
@@ -138,7 +140,8 @@ impl<'a> Builder<'a> {
             part: GIVEN_POOL,
             missing: MissingTexts::new(&spec.table.missing),
             columns: plans.plans.iter().map(column).collect(),
-            labels: if is_class { Labels::classes() } else { Labels::values() },
+            labels: if is_class { Labels::classes() } else { Labels::values(plans.labels.len()) },
+            outputs: vec![0.0; plans.labels.len()],
             width: plans.plans.iter().filter(|plan| **plan != Plan::Skip).count(),
             groups: Codes::default(),
             spool: Spool::new(plans.plans.len() + Extra::COUNT, memory.table_bytes / VALUE_BYTES),
@@ -173,9 +176,9 @@ impl<'a> Builder<'a> {
         if self.rows.saturating_mul(self.width) > MAX_VALUES {
             return Err(DataError::TooLarge { path: self.path.clone() });
         }
-        let label = plans.iter().position(|plan| matches!(plan, Plan::Label(_)));
-        let label = label.and_then(|index| record.get(index)).unwrap_or_default();
-        if self.missing.presence(label) == Presence::Missing {
+        let labels = record.iter().zip(plans).filter(|(_, plan)| matches!(plan, Plan::Label(_)));
+        let mut labels = labels.map(|(cell, _)| self.missing.presence(cell));
+        if labels.any(|presence| presence == Presence::Missing) {
             self.unlabelled += 1;
             return Ok(());
         }
@@ -196,6 +199,7 @@ impl<'a> Builder<'a> {
                 self.note(line, index, cell, fault);
             }
         }
+        self.outputs.iter().for_each(|value| self.labels.push_value(*value));
         self.spool.end_row()?;
         Ok(())
     }
@@ -236,8 +240,11 @@ impl<'a> Builder<'a> {
                     .labels
                     .push_class(std::str::from_utf8(cell).map_err(|_| Fault::NotUtf8)?);
             }
-            Plan::Label(LabelPlan::Values(form)) => {
-                self.labels.push_value(number(form, cell)?);
+            Plan::Label(LabelPlan::Values { form, place }) => {
+                let value = number(form, cell)?;
+                if let Some(slot) = self.outputs.get_mut(place) {
+                    *slot = value;
+                }
                 return Ok(());
             }
             Plan::Group if self.missing.presence(cell) == Presence::Missing => {

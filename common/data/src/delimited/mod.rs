@@ -30,14 +30,15 @@ use self::rows::Rows;
 use self::scan::Scan;
 use crate::error::{DataError, SOURCE, TEST_SOURCE, VALIDATION_SOURCE, shown};
 use crate::memory::MemoryBudget;
-use crate::table::{GIVEN_POOL, GIVEN_TEST, GIVEN_VALIDATION, Table, info, warning};
+use crate::table::{GIVEN_POOL, GIVEN_TEST, GIVEN_VALIDATION, LabelColumn, Table, info, warning};
 use crate::text::TextSource;
 
-/// Reads a table, and the files with given splits. `label` is the name of the column to predict.
+/// Reads a table, and the files with given splits. `labels` are the names of the columns to
+/// predict.
 pub(crate) fn read(
     source: &TextSource,
     spec: &DataSpec,
-    label: Option<&str>,
+    labels: &[&str],
     memory: MemoryBudget,
 ) -> Result<Table, DataError> {
     let others = others(spec)?;
@@ -46,8 +47,8 @@ pub(crate) fn read(
     for (source, path, part, field) in &others {
         inputs.push(Input::new(source, path, *part, field, spec)?);
     }
-    let scan = scan(&inputs, spec, label)?;
-    let plans = Plans::new(&scan, spec, label)?;
+    let scan = scan(&inputs, spec, labels)?;
+    let plans = Plans::new(&scan, spec, labels)?;
     let mut notes: Vec<DataNote> = inputs.iter().flat_map(|input| input.notes(spec)).collect();
     let mut table = Builder::new(&plans, spec, memory);
     for input in &inputs {
@@ -74,18 +75,27 @@ pub(crate) fn read(
         notes.push(info("free_text", &all, text));
     }
     if unlabelled > 0 {
+        let names: Vec<&str> = plans.labels.iter().map(String::as_str).collect();
+        let quoted = names.iter().map(|name| format!("{:?}", shown(name)));
         let text = format!(
-            "{unlabelled} row{} no value in {:?} and {} left out",
+            "{unlabelled} row{} no value in {} and {} left out",
             if unlabelled == 1 { " has" } else { "s have" },
-            shown(&plans.label),
+            quoted.collect::<Vec<_>>().join(" or "),
             if unlabelled == 1 { "is" } else { "are" },
         );
-        notes.push(warning("rows_without_label", &[&plans.label], text));
+        notes.push(warning("rows_without_label", &names, text));
     }
-    let label_form = plans.label_form();
-    let Plans { names, mut skipped, label, .. } = plans;
+    let mut all = plans
+        .labels
+        .iter()
+        .enumerate()
+        .map(|(place, name)| LabelColumn { name: name.clone(), form: plans.label_form(place) });
+    let first = all.next().map(|first| (first.name, first.form));
+    let (label, label_form) = first.unwrap_or_default();
+    let more_labels = all.collect();
+    let Plans { names, mut skipped, .. } = plans;
     skipped.extend(free);
-    Ok(Table { names, columns, skipped, labels, roles, label, label_form, notes })
+    Ok(Table { names, columns, skipped, labels, roles, label, label_form, more_labels, notes })
 }
 
 /// One of the files that a table is read from.
@@ -147,12 +157,12 @@ fn others(spec: &DataSpec) -> Result<Vec<(TextSource, &str, f64, &'static str)>,
 }
 
 /// The first pass over all files, which must have the same columns.
-fn scan(inputs: &[Input<'_>], spec: &DataSpec, label: Option<&str>) -> Result<Scan, DataError> {
+fn scan(inputs: &[Input<'_>], spec: &DataSpec, labels: &[&str]) -> Result<Scan, DataError> {
     let mut files = inputs.iter();
     let Some(first) = files.next() else {
         return Err(DataError::Empty { field: SOURCE, path: spec.source.clone() });
     };
-    let mut scan = Scan::read(&mut first.rows()?, first.path, &spec.table, label)?;
+    let mut scan = Scan::read(&mut first.rows()?, first.path, &spec.table, labels)?;
     for other in files {
         let mut rows = other.rows()?;
         let has_header = spec.table.header != Some(false);
@@ -180,7 +190,7 @@ pub(crate) fn header(source: &TextSource, spec: &DataSpec) -> Result<Header, Dat
     let path = spec.source.as_str();
     let dialect = dialect(source, path, SOURCE, spec)?;
     let mut rows = Rows::new(source.open()?, path, dialect);
-    let scan = Scan::read(&mut rows, path, &spec.table, None)?;
+    let scan = Scan::read(&mut rows, path, &spec.table, &[])?;
     let missing = MissingTexts::new(&spec.table.missing);
     let is_first_row = spec.table.header.unwrap_or_else(|| !scan.starts_with_a_row(&missing));
     Ok(Header { names: plan::names(&scan, path, is_first_row)?, is_first_row })

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use caviar_common::data::{ColumnType, DataNote, DataSpec};
+use caviar_common::data::{ColumnType, DataNote, DataSpec, Task};
 use caviar_common::text::nearest;
 
 use super::scan::{ColumnScan, Scan, numbered};
@@ -37,11 +37,15 @@ pub(super) enum Plan {
     Date(Form),
 }
 
-/// What the label is read as.
+/// What a label is read as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum LabelPlan {
     Classes,
-    Values(Form),
+    /// Numbers, at this place among the labels.
+    Values {
+        form: Form,
+        place: usize,
+    },
 }
 
 /// The plan of a whole file.
@@ -49,17 +53,14 @@ pub(super) struct Plans {
     pub(super) names: Vec<String>,
     pub(super) plans: Vec<Plan>,
     pub(super) has_header: bool,
-    pub(super) label: String,
+    /// The names of the labels, in the order of the spec.
+    pub(super) labels: Vec<String>,
     pub(super) skipped: Vec<Skipped>,
     pub(super) notes: Vec<DataNote>,
 }
 
 impl Plans {
-    pub(super) fn new(
-        scan: &Scan,
-        spec: &DataSpec,
-        label: Option<&str>,
-    ) -> Result<Self, DataError> {
+    pub(super) fn new(scan: &Scan, spec: &DataSpec, labels: &[&str]) -> Result<Self, DataError> {
         let path = spec.source.as_str();
         let has_header = spec.table.header != Some(false);
         let missing = MissingTexts::new(&spec.table.missing);
@@ -74,16 +75,17 @@ impl Plans {
             });
         }
         let names = names(scan, path, has_header)?;
-        let label = label_column(&names, path, scan.first_line, label)?;
+        let labels = label_columns(&names, path, scan.first_line, labels)?;
         check_names(&names, spec)?;
-        if names.len() < 2 {
+        if names.len() <= labels.len() {
             return Err(DataError::NoFeatures { path: path.to_owned() });
         }
         let mut planner = Planner::new(spec);
         let mut plans = Vec::with_capacity(names.len());
         for (index, (name, column)) in names.iter().zip(&scan.columns).enumerate() {
-            plans.push(if index == label {
-                Plan::Label(planner.label(name, column))
+            let place = labels.iter().position(|&label| label == index);
+            plans.push(if let Some(place) = place {
+                Plan::Label(planner.label(name, column, (place, labels.len())))
             } else if Some(name) == spec.split.group.as_ref() {
                 Plan::Group
             } else if Some(name) == spec.split.time.as_ref() {
@@ -99,15 +101,15 @@ impl Plans {
         }
         let skipped = std::mem::take(&mut planner.skipped);
         let notes = planner.into_notes();
-        let label = names.get(label).cloned().unwrap_or_default();
-        Ok(Self { names, plans, has_header, label, skipped, notes })
+        let labels = labels.iter().filter_map(|&label| names.get(label).cloned()).collect();
+        Ok(Self { names, plans, has_header, labels, skipped, notes })
     }
 
-    /// How the numbers of the label are written; `None` for classes.
-    pub(super) fn label_form(&self) -> Option<Form> {
+    /// How the numbers of the label at `wanted` are written; `None` for classes.
+    pub(super) fn label_form(&self, wanted: usize) -> Option<Form> {
         self.plans.iter().find_map(|plan| match plan {
-            Plan::Label(LabelPlan::Values(form)) => Some(*form),
-            Plan::Label(LabelPlan::Classes)
+            Plan::Label(LabelPlan::Values { form, place }) if *place == wanted => Some(*form),
+            Plan::Label(LabelPlan::Classes | LabelPlan::Values { .. })
             | Plan::Skip
             | Plan::Group
             | Plan::Time(_)
@@ -139,23 +141,28 @@ pub(super) fn names(scan: &Scan, path: &str, has_header: bool) -> Result<Vec<Str
     }
 }
 
-fn label_column(
+/// Where the labels are among the columns, in the order of `labels`.
+fn label_columns(
     names: &[String],
     path: &str,
     line: u64,
-    label: Option<&str>,
-) -> Result<usize, DataError> {
+    labels: &[&str],
+) -> Result<Vec<usize>, DataError> {
     let path = || path.to_owned();
-    let Some(wanted) = label.map(str::trim) else {
+    if labels.is_empty() {
         return Err(DataError::LabelNotGiven { path: path(), columns: listed(names) });
+    }
+    let column = |label: &&str| {
+        let wanted = label.trim();
+        names.iter().position(|name| name == wanted).ok_or_else(|| DataError::NoSuchColumn {
+            path: path(),
+            line,
+            label: wanted.to_owned(),
+            columns: listed(names),
+            hint: hint(names, wanted),
+        })
     };
-    names.iter().position(|name| name == wanted).ok_or_else(|| DataError::NoSuchColumn {
-        path: path(),
-        line,
-        label: wanted.to_owned(),
-        columns: listed(names),
-        hint: hint(names, wanted),
-    })
+    labels.iter().map(column).collect()
 }
 
 /// Refuses names in `columns`, `ignore` and `types` that no column has.
@@ -266,15 +273,26 @@ impl<'a> Planner<'a> {
         }
     }
 
-    fn label(&mut self, name: &str, column: &ColumnScan) -> LabelPlan {
+    /// The plan of the label at `place` of `count`. Several are numbers.
+    fn label(
+        &mut self,
+        name: &str,
+        column: &ColumnScan,
+        (place, count): (usize, usize),
+    ) -> LabelPlan {
         let number = column.candidates.form().filter(is_number);
         let numeric =
             column.texts.as_deref().zip(number).and_then(|(texts, form)| {
                 NumericLabels::of(&texts.0, |text| form.parse(text).ok())
             });
-        let (is_regression, note) = is_regression(self.spec.task, name, numeric);
+        let task = if count > 1 { Some(Task::Regression) } else { self.spec.task };
+        let (is_regression, note) = is_regression(task, name, numeric);
         self.notes.extend(note);
-        if is_regression { LabelPlan::Values(number.unwrap_or(PLAIN)) } else { LabelPlan::Classes }
+        if is_regression {
+            LabelPlan::Values { form: number.unwrap_or(PLAIN), place }
+        } else {
+            LabelPlan::Classes
+        }
     }
 
     fn into_notes(self) -> Vec<DataNote> {

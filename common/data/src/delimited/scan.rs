@@ -31,7 +31,7 @@ pub(super) struct ColumnScan {
     pub(super) weakly_missing: u64,
     /// Cells that are equal to that of the first record.
     pub(super) like_first: u64,
-    /// The different texts; only of the label.
+    /// The different texts; only of the labels.
     pub(super) texts: Option<Box<Texts>>,
 }
 
@@ -48,13 +48,13 @@ impl Texts {
 }
 
 impl Scan {
-    /// Reads the whole file. The texts of the column with the name `label`, or of every column of
-    /// that name, are collected from the first row on.
+    /// Reads the whole file. The texts of the columns with the names `labels` are collected from
+    /// the first row on.
     pub(super) fn read(
         rows: &mut Rows<'_>,
         path: &str,
         table: &TableSpec,
-        label: Option<&str>,
+        labels: &[&str],
     ) -> Result<Self, DataError> {
         if !rows.advance()? {
             return Err(DataError::Empty { field: SOURCE, path: path.to_owned() });
@@ -66,7 +66,7 @@ impl Scan {
         let missing = MissingTexts::new(&table.missing);
         let is_label = |(index, name): (usize, &String)| {
             let name = if table.header == Some(false) { numbered(index) } else { name.clone() };
-            label.is_some_and(|label| label.trim() == name)
+            labels.iter().any(|label| label.trim() == name)
         };
         let columns = first.iter().enumerate().map(is_label).map(ColumnScan::new).collect();
         let mut scan = Self { first_line: rows.line(), first, columns };

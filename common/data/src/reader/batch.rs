@@ -21,7 +21,7 @@ pub enum Truth {
     /// The class of each row by its number among the classes of the model; `None` for a class that
     /// the model does not know, which it can therefore never predict.
     Classes(Vec<Option<u32>>),
-    /// The number of each row, in the units of the label.
+    /// The numbers of each row, in the units of the labels: `[rows, outputs]`, row by row.
     Values(Vec<f64>),
 }
 

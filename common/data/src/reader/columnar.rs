@@ -49,7 +49,8 @@ pub(super) fn open<'s>(
     for (index, name) in places.names.iter().enumerate() {
         push_cell(&mut header, index > 0, name);
     }
-    let (names, inputs, label) = (places.names, places.inputs, places.label);
+    let (names, inputs) = (places.names, places.inputs);
+    let label = places.labels.first().copied();
     let chunker = Chunker::new(schema, path);
     let stream = file.stream(&read)?;
     let mut table = Table { chunker, stream, inputs, label, width: names.len(), rows: 0 };

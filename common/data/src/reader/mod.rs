@@ -28,10 +28,11 @@ use self::cells::empty_truth;
 use self::chunks::ChunkTable;
 use self::images::ImageTable;
 use self::table::TextTable;
-use crate::error::DataError;
+use crate::error::{DataError, LABEL};
 use crate::format::Format;
 use crate::load::digits_source;
 use crate::schema::Schema;
+use crate::schema_error::SchemaError;
 use crate::text::TextSource;
 
 /// The name of the data that is part of the program.
@@ -77,6 +78,12 @@ impl<'s> SchemaReader<'s> {
         let text = |source| TextTable::open(schema, path, &source, options).map(Box::new);
         let rows = match Format::of(path) {
             Some(Format::Text) => Source::Text(text(TextSource::detect(path)?)?),
+            Some(_) if options.needs_label && !schema.more_labels.is_empty() => {
+                let remedy = "the labels of a model of several are read from text tables such as \
+                              CSV: write the rows as CSV";
+                let (field, path) = (LABEL, path.to_owned());
+                return Err(SchemaError::Superfluous { field, path, remedy }.into());
+            }
             Some(format) => files::open(schema, path, options, format)?,
             None if path == DIGITS => Source::Text(text(digits_source(path)?)?),
             None => return Err(DataError::UnknownFormat { path: path.to_owned() }),

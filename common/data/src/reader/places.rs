@@ -20,8 +20,8 @@ pub(super) struct Places {
     pub(super) has_header: bool,
     /// Where the file has each column of the schema.
     pub(super) inputs: Vec<usize>,
-    /// Where it has the label, if that is needed.
-    pub(super) label: Option<usize>,
+    /// Where it has each label, if they are needed.
+    pub(super) labels: Vec<usize>,
 }
 
 impl Places {
@@ -81,18 +81,20 @@ impl Places {
             let missing: Vec<&str> = wanted.filter(|name| found(name).is_none()).collect();
             return Err(missing_columns(&names, &missing, inputs.is_empty(), path));
         }
-        let label = schema.label.name.as_str();
-        let label_place = found(label).filter(|_| needs_label);
-        if needs_label && label_place.is_none() {
-            let (path, hint) = (path.to_owned(), hint(&names, label));
-            return Err(SchemaError::MissingLabel { path, label: shown(label), hint }.into());
+        let mut labels = Vec::new();
+        for label in schema.labels().filter(|_| needs_label).map(|label| label.name.as_str()) {
+            let Some(place) = found(label) else {
+                let (path, hint) = (path.to_owned(), hint(&names, label));
+                return Err(SchemaError::MissingLabel { path, label: shown(label), hint }.into());
+            };
+            labels.push(place);
         }
-        Ok(Self { inputs, label: label_place, has_header: true, names })
+        Ok(Self { inputs, labels, has_header: true, names })
     }
 
     /// The second column of a name that is needed.
     pub(super) fn twice(&self) -> Option<usize> {
-        let needed = self.inputs.iter().chain(&self.label);
+        let needed = self.inputs.iter().chain(&self.labels);
         let first: HashMap<&str, usize> =
             needed.filter_map(|&place| Some((self.names.get(place)?.as_str(), place))).collect();
         let mut all = self.names.iter().enumerate();
@@ -114,9 +116,10 @@ fn check_count(
     options: &ReadOptions,
     path: &str,
 ) -> Result<(), DataError> {
-    let label = place(&schema.label.name).filter(|_| options.needs_label);
+    let labels = schema.labels().filter(|_| options.needs_label);
+    let labels = labels.filter_map(|label| place(&label.name));
     let inputs = schema.columns.iter().filter_map(|column| place(&column.name));
-    let needed = inputs.chain(label).max().unwrap_or_default();
+    let needed = inputs.chain(labels).max().unwrap_or_default();
     if found >= needed {
         return Ok(());
     }

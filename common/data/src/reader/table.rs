@@ -28,7 +28,8 @@ pub(super) struct TextTable<'s> {
     is_pending: bool,
     missing: MissingTexts,
     columns: Vec<CellReader<'s>>,
-    label: Option<(usize, LabelReader<'s>)>,
+    /// Where each label is, and how it is read; empty if they are not needed.
+    labels: Vec<(usize, LabelReader<'s>)>,
     /// The values of the rows that are parsed, `[columns, stride]`.
     values: Vec<f64>,
     stride: usize,
@@ -60,9 +61,10 @@ impl<'s> TextTable<'s> {
         let places = Places::of_record(&first, schema, options, (path, records.line()))?;
         let header = places.has_header.then(|| records.record().to_vec());
         let columns: Vec<CellReader<'s>> = schema.columns.iter().map(CellReader::new).collect();
+        let readers = schema.labels().map(LabelReader::new);
         let stride = (VALUES_AT_ONCE / columns.len().max(1)).clamp(1, ROWS_AT_ONCE);
         Ok(Self {
-            label: places.label.map(|place| (place, LabelReader::new(&schema.label))),
+            labels: places.labels.iter().copied().zip(readers).collect(),
             is_pending: header.is_none(),
             missing: MissingTexts::new(&schema.missing),
             values: vec![0.0; columns.len() * stride],
@@ -124,14 +126,14 @@ impl<'s> TextTable<'s> {
                 let (path, line) = (self.records.path().to_owned(), self.records.line());
                 return Err(DataError::Ragged { path, line, found, expected });
             }
-            if let Some((place, label)) = &self.label {
-                let cell = self.records.cell(*place);
-                if self.missing.presence(cell) == Presence::Missing {
-                    counts.unlabelled += 1;
-                    continue;
-                }
+            let mut cells = self.labels.iter().map(|(place, _)| self.records.cell(*place));
+            if cells.any(|cell| self.missing.presence(cell) == Presence::Missing) {
+                counts.unlabelled += 1;
+                continue;
+            }
+            for (place, label) in &self.labels {
                 label
-                    .push(cell, &mut batch.truth, counts)
+                    .push(self.records.cell(*place), &mut batch.truth, counts)
                     .map_err(|fault| self.bad(LABEL, *place, fault))?;
             }
             self.parse_row(parsed, counts)?;

@@ -36,7 +36,7 @@ pub(crate) fn read_label(
     let (is_number, note) = is_regression(task, place.column, survey.numeric(stored.kind()));
     let mut label = Label {
         name: place.column.to_owned(),
-        labels: if is_number { Labels::values() } else { Labels::classes() },
+        labels: if is_number { Labels::values(1) } else { Labels::classes() },
         is_labelled: survey.is_labelled,
         notes: note.into_iter().collect(),
     };

@@ -251,6 +251,7 @@ impl<'a> Builder<'a> {
             roles: self.roles,
             label: self.label.name,
             label_form: None,
+            more_labels: Vec::new(),
             notes,
         }
     }

@@ -13,11 +13,11 @@
 //! A text that the training did not have is 0 in all inputs of its column. Images have one input
 //! `pixels` of bytes, `[N, height * width]`. The outputs of classification are `label`, the names
 //! of the classes `[N]`, and `probabilities`, floats `[N, classes]`. That of regression is `label`,
-//! doubles `[N, 1]` in the units of the label.
+//! doubles `[N, outputs]` in the units of the labels, in the order of the schema.
 //!
 //! The core form has one input `features`, floats `[N, width]`, which are encoded already. Its
 //! outputs are `label`, the number of the class as an int64 `[N]`, and `probabilities`; or `value`,
-//! doubles `[N, 1]`.
+//! doubles `[N, outputs]`.
 //!
 //! The raw form needs `CategoryMapper` of the domain `ai.onnx.ml` if there are categories, which
 //! tract has as well as onnxruntime; the newer `LabelEncoder` is missing there. All other operators
@@ -30,6 +30,7 @@ mod network;
 mod proto;
 mod stage;
 
+use caviar_common::numbers::index;
 use prost::Message;
 
 use self::graph::{Graph, ML_DOMAIN};
@@ -115,7 +116,7 @@ fn outputs(graph: &mut Graph, model: &Model, mean: &str, form: OnnxForm) {
             OnnxForm::Core => VALUE,
         };
         graph.name_last(name);
-        graph.output(name, DataType::Double, Some(1));
+        graph.output(name, DataType::Double, Some(index(schema.outputs())));
         return;
     }
     graph.name_last(PROBABILITIES);
@@ -139,6 +140,7 @@ fn file(graph: Graph, model: &Model) -> ModelProto {
     if graph.uses_ml() {
         opset_import.push(opset(ML_DOMAIN, ML_OPSET));
     }
+    let labels: Vec<&str> = model.schema().labels().map(|label| label.name.as_str()).collect();
     let about = model.members().first().map(|member| &member.about);
     let config =
         StringStringEntryProto { key: "config".to_owned(), value: model.config().to_string() };
@@ -147,7 +149,7 @@ fn file(graph: Graph, model: &Model) -> ModelProto {
         opset_import,
         producer_name: "caviar".to_owned(),
         producer_version: about.map_or_else(String::new, |about| about.caviar.clone()),
-        doc_string: format!("Predicts {}", model.schema().label.name),
+        doc_string: format!("Predicts {}", labels.join(", ")),
         graph: Some(graph.finish()),
         metadata_props: vec![config],
     }

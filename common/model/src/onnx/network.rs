@@ -2,6 +2,7 @@
 
 use caviar_common::numbers::single;
 use caviar_common::train::Activation;
+use caviar_data::Standard;
 
 use super::graph::{Graph, Name, float, int};
 use super::proto::tensor_proto::DataType;
@@ -41,10 +42,15 @@ pub(super) fn largest(graph: &mut Graph, probabilities: &str) -> Name {
     graph.node_with("ArgMax", &[probabilities], vec![int("axis", 1), int("keepdims", 0)])
 }
 
-/// Standardised numbers in the units of the label, as 64-bit floats, `[N, 1]`.
+/// Standardised numbers in the units of the labels, as 64-bit floats, `[N, outputs]`.
 pub(super) fn restore(graph: &mut Graph, model: &Model, numbers: &str) -> Name {
     let numbers = graph.cast(numbers, DataType::Double);
-    let Some(standard) = &model.schema().label.standard else { return numbers };
+    let standards = model.schema().standards();
+    let standard = match standards.as_slice() {
+        [] => return numbers,
+        [only] => only,
+        several => return restore_each(graph, several, &numbers),
+    };
     // A label that was constant in training has the scale 0, and every prediction is its mean.
     let (operator, scale) =
         if standard.scale == 0.0 { ("Mul", 0.0) } else { ("Div", standard.scale) };
@@ -52,6 +58,18 @@ pub(super) fn restore(graph: &mut Graph, model: &Model, numbers: &str) -> Name {
     let distance = graph.node(operator, &[&numbers, &scale]);
     let mean = graph.doubles(&[], &[standard.mean]);
     graph.node("Add", &[&distance, &mean])
+}
+
+/// The same for several labels.
+fn restore_each(graph: &mut Graph, standards: &[Standard], numbers: &str) -> Name {
+    let dims = [1, standards.len()];
+    // A label that was constant in training has the deviation 0, and every prediction is its mean.
+    let deviation = |it: &Standard| if it.scale == 0.0 { 0.0 } else { 1.0 / it.scale };
+    let deviations: Vec<f64> = standards.iter().map(deviation).collect();
+    let means: Vec<f64> = standards.iter().map(|standard| standard.mean).collect();
+    let (deviations, means) = (graph.doubles(&dims, &deviations), graph.doubles(&dims, &means));
+    let distances = graph.node("Mul", &[numbers, &deviations]);
+    graph.node("Add", &[&distances, &means])
 }
 
 fn network(graph: &mut Graph, member: &Member, features: &str) -> Name {

@@ -7,7 +7,7 @@ use caviar_model::{ModelFile, OnnxForm, OnnxOptions, card, onnx};
 use serde_json::json;
 
 use crate::python::{can_import, python, run};
-use crate::sample::{ROWS, ensemble, model, table, tolerance};
+use crate::sample::{ROWS, ensemble, model, several_labels, table, tolerance};
 
 const FILES: [ModelFile; 4] = [
     ModelFile::Caviar,
@@ -62,8 +62,8 @@ fn names_in_the_data_cannot_change_the_card() {
 
 #[test]
 fn the_program_in_the_card_predicts_from_a_file() {
-    for task in Task::ALL {
-        let sample = table(task, false);
+    for sample in Task::ALL.map(|task| table(task, false)).into_iter().chain([several_labels()]) {
+        let task = sample.schema.task();
         let model = ensemble(&sample.schema);
         let text = card(&model, "", &[ModelFile::Onnx(OnnxForm::Raw)]);
         let (_, program) = text.split_once("```python\n").unwrap();
@@ -82,8 +82,9 @@ fn the_program_in_the_card_predicts_from_a_file() {
             serde_json::from_str(&run(&python, &program, folder.path())).unwrap();
         assert_eq!(found.len(), ROWS);
         for (found, features) in found.iter().zip(&sample.features) {
-            for (found, expected) in found.iter().zip(model.predict_row(features).unwrap()) {
-                let tolerance = tolerance(&sample.schema, features, expected);
+            let expected = model.predict_row(features).unwrap();
+            for (output, (found, expected)) in found.iter().zip(expected).enumerate() {
+                let tolerance = tolerance(&sample.schema, features, output, expected);
                 assert!((found - expected).abs() <= tolerance, "{found} {expected}");
             }
         }

@@ -6,7 +6,7 @@ use caviar_data::Schema;
 use caviar_model::{Basis, InputStage, Model, ModelError, NumberScaling, Place};
 use proptest::prelude::*;
 
-use crate::sample::{ensemble, model, table};
+use crate::sample::{ensemble, model, several_labels, table};
 use crate::staged::{staged, staged_ensemble, stages};
 
 /// Offset of the description in a file.
@@ -70,6 +70,28 @@ fn models_with_a_stage_come_back_and_others_keep_their_version() {
     let plain = model(&schema, Activation::Relu, None);
     assert_eq!(version(&plain.to_bytes().unwrap()), 1);
     assert!(plain.config()["members"][0]["stage"].is_null());
+}
+
+#[test]
+fn models_of_several_labels_come_back_and_labels_that_do_not_fit_are_refused() {
+    let schema = several_labels().schema;
+    let model = ensemble(&schema);
+    let bytes = model.to_bytes().unwrap();
+    assert_eq!(bytes[8], 3);
+    assert_eq!(Model::from_bytes(&bytes).unwrap(), model);
+    assert_eq!(model.config()["labels"], serde_json::json!(["target", "small", "constant"]));
+    let single = table(Task::Regression, false).schema;
+    assert_eq!(model.members()[0].layers[2].outputs, 3);
+    let members = model.members().to_vec();
+    let error = Model::new(single, members.clone()).unwrap_err().to_string();
+    assert!(error.contains("outputs"), "{error}");
+    let twice = |name: &str| with_description(&bytes, |it| it.replace("\"small\"", name));
+    let error = error_of(&twice("\"target\""));
+    assert!(error.ends_with("has a label whose columns repeat"), "{error}");
+    let mut classes = table(Task::Classification, false).schema;
+    classes.more_labels = schema.more_labels.clone();
+    let error = Model::new(classes, members).unwrap_err().to_string();
+    assert!(error.ends_with("columns are several, and not all of them numbers"), "{error}");
 }
 
 #[test]

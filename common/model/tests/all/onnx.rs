@@ -12,7 +12,7 @@ use prost::Message;
 use serde_json::{Value, json};
 
 use crate::python::{python, run};
-use crate::sample::{Raw, Sample, ensemble, linear, model, table, tolerance};
+use crate::sample::{Raw, Sample, ensemble, linear, model, several_labels, table, tolerance};
 use crate::staged::{staged, staged_ensemble, stages};
 
 const RAW: OnnxOptions = OnnxOptions { form: OnnxForm::Raw, fold_batch_norm: false };
@@ -130,8 +130,8 @@ impl Expected {
         assert_eq!(found.len(), self.rows.len());
         for (row, (found, expected)) in found.iter().zip(&self.rows).enumerate() {
             assert_eq!(found.len(), expected.len());
-            for (found, expected) in found.iter().zip(expected) {
-                let tolerance = tolerance(&self.schema, &self.features[row], *expected);
+            for (output, (found, expected)) in found.iter().zip(expected).enumerate() {
+                let tolerance = tolerance(&self.schema, &self.features[row], output, *expected);
                 assert!(
                     (found - expected).abs() <= tolerance,
                     "case {case}, row {row}: {found} instead of {expected}"
@@ -186,6 +186,16 @@ fn onnxruntime_predicts_the_same_for_ensembles_regression_and_seasons() {
             cases.add_sample(&model(&sample.schema, Activation::Relu, None), &sample, false);
         }
     }
+    cases.run();
+}
+
+#[test]
+fn onnxruntime_predicts_the_same_for_several_labels() {
+    let sample = several_labels();
+    let mut cases = Cases::new();
+    cases.add_sample(&ensemble(&sample.schema), &sample, true);
+    cases.add_sample(&linear(&sample.schema), &sample, false);
+    assert!(cases.expected[0].rows.iter().all(|row| row.len() == 3 && row[2] == 7.0));
     cases.run();
 }
 

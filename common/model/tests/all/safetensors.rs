@@ -6,7 +6,7 @@ use caviar_model::{Model, Place, pytorch_example, safetensors};
 use serde_json::Value;
 
 use crate::python::{can_import, python, run};
-use crate::sample::{Sample, ensemble, model, table, tolerance};
+use crate::sample::{Sample, ensemble, model, several_labels, table, tolerance};
 use crate::staged::{staged, staged_ensemble, stages};
 
 const ACTIVATIONS: [Activation; 8] = [
@@ -53,9 +53,9 @@ fn compare_in_python(sample: &Sample, model: &Model) {
     for (features, predicted) in sample.features.iter().zip(predictions) {
         let expected = model.predict_row(features).unwrap();
         assert_eq!(predicted.len(), expected.len());
-        for (predicted, expected) in predicted.iter().zip(expected) {
-            let tolerance = tolerance(&sample.schema, features, expected);
-            assert!((predicted - expected).abs() < tolerance, "{predicted} {expected}");
+        for (output, (predicted, expected)) in predicted.iter().zip(expected).enumerate() {
+            let tolerance = tolerance(&sample.schema, features, output, expected);
+            assert!((predicted - expected).abs() <= tolerance, "{predicted} {expected}");
         }
     }
 }
@@ -110,6 +110,9 @@ fn the_python_module_predicts_the_same() {
     }
     compare_in_python(&sample, &ensemble(&sample.schema));
     let sample = table(Task::Regression, true);
+    compare_in_python(&sample, &model(&sample.schema, Activation::Gelu, None));
+    compare_in_python(&sample, &ensemble(&sample.schema));
+    let sample = several_labels();
     compare_in_python(&sample, &model(&sample.schema, Activation::Gelu, None));
     compare_in_python(&sample, &ensemble(&sample.schema));
 }

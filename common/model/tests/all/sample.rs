@@ -41,6 +41,18 @@ fn below(stream: &mut Stream, n: u64) -> usize {
     to_usize(stream.below(n))
 }
 
+/// The table of regression with two more labels, one of them constant.
+pub(crate) fn several_labels() -> Sample {
+    let mut sample = table(Task::Regression, false);
+    let more = |name: &str, mean: f64, scale: f64| {
+        let standard = serde_json::json!({ "mean": mean, "scale": scale });
+        let label = serde_json::json!({ "name": name, "standard": standard });
+        serde_json::from_value(label).unwrap()
+    };
+    sample.schema.more_labels = vec![more("small", -2e-3, 1e4), more("constant", 7.0, 0.0)];
+    sample
+}
+
 /// The table as a user has it. If `season`, the column `bought` orders the rows.
 pub(crate) fn table(task: Task, season: bool) -> Sample {
     let folder = tempfile::tempdir().unwrap();
@@ -296,10 +308,10 @@ pub(crate) fn linear(schema: &Schema) -> Model {
 /// The largest allowed error of the prediction for a row of inputs: 1e-5, relative for large
 /// numbers. The numbers of regression are measured in deviations from the mean of the label. Sums
 /// of f32s lose more digits next to the one input of a million.
-pub(crate) fn tolerance(schema: &Schema, features: &[f32], expected: f64) -> f64 {
+pub(crate) fn tolerance(schema: &Schema, features: &[f32], output: usize, expected: f64) -> f64 {
     let is_far = features.iter().any(|input| input.abs() > 1e5);
     let relative = if is_far { 1e-4 } else { 1e-5 };
-    match &schema.label.standard {
+    match schema.standards().get(output) {
         Some(standard) if standard.scale > 0.0 => {
             relative * (expected - standard.mean).abs().max(1.0 / standard.scale)
         }

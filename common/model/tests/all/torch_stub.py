@@ -121,8 +121,8 @@ def softmax(x, dim):
     return powers / powers.sum(axis=dim, keepdims=True)
 
 
-def tensor(values):
-    return np.array(values, dtype=np.float32).astype(np.float64).view(Tensor)
+def tensor(values, dtype=np.float32):
+    return np.array(values, dtype=dtype).astype(np.float64).view(Tensor)
 
 
 def load_file(path):
@@ -143,7 +143,7 @@ def load_file(path):
 
 torch = types.ModuleType("torch")
 torch.nn, torch.softmax, torch.tensor = nn, softmax, tensor
-torch.zeros, torch.cat, torch.pi = np.zeros, np.concatenate, math.pi
+torch.zeros, torch.cat, torch.pi, torch.float64 = np.zeros, np.concatenate, math.pi, np.float64
 for function in ("cos", "sqrt", "clip", "minimum", "maximum", "einsum", "round"):
     setattr(torch, function, getattr(np, function))
 nn.Parameter = lambda values: values

@@ -6,7 +6,7 @@ use super::weights::read_weights;
 use crate::assignment::Value;
 use crate::data::{ColumnType, DataSpec, SplitSpec, TableSpec, Task};
 use crate::error::{Problem, Problems};
-use crate::limits::{MAX_COLUMN_NAMES, MAX_FOLDS, MAX_TEXT_CHARS};
+use crate::limits::{MAX_COLUMN_NAMES, MAX_FOLDS, MAX_LABELS, MAX_TEXT_CHARS};
 use crate::metric::Metric;
 use crate::spec::rules::{EXPECTED_TEST, EXPECTED_VALIDATION, GIVEN_TWICE, expected_whole, named};
 use crate::spec::{Draft, DraftData};
@@ -33,6 +33,7 @@ pub(super) fn check_data(draft: &Draft, problems: &mut Problems) -> DataSpec {
     check_data_text("data.source", Some(&source), problems);
     check_data_text("data.label", data.label.as_deref(), problems);
     check_data_text("data.labels", data.labels.as_deref(), problems);
+    check_more_labels(data, problems);
     check_path("data.source", Some(&source), problems);
     check_path("data.labels", data.labels.as_deref(), problems);
     let task = check_task(draft, problems);
@@ -42,6 +43,7 @@ pub(super) fn check_data(draft: &Draft, problems: &mut Problems) -> DataSpec {
     DataSpec {
         source,
         label: data.label.clone(),
+        more_labels: data.more_labels.iter().map(|name| name.trim().to_owned()).collect(),
         labels: data.labels.clone(),
         task,
         validation,
@@ -120,12 +122,42 @@ fn check_task(draft: &Draft, problems: &mut Problems) -> Option<Task> {
     let has_numbers = metric.as_ref().is_some_and(Metric::needs_numbers);
     let has_classes =
         has_classes || smoothing_field(draft).is_some() || draft.data.class_weights.is_some();
-    let implied = match (has_classes, has_numbers) {
+    let has_several = !draft.data.more_labels.is_empty();
+    let implied = match (has_classes, has_numbers || has_several) {
         (_, true) => Some(Task::Regression),
         (true, false) => Some(Task::Classification),
         (false, false) => None,
     };
     named("data.task", draft.data.task.as_deref(), &tasks, implied, problems)
+}
+
+/// Checks the names of several labels, which are all predicted as numbers.
+fn check_more_labels(data: &DraftData, problems: &mut Problems) {
+    const FIELD: &str = "data.label";
+    if data.more_labels.is_empty() {
+        return;
+    }
+    let count = data.more_labels.len() + 1;
+    if count > MAX_LABELS {
+        let message = format!("names {count} columns: expected 1 to {MAX_LABELS}");
+        problems.push(Problem::new(FIELD, message));
+        return;
+    }
+    for name in &data.more_labels {
+        check_data_text(FIELD, Some(name), problems);
+    }
+    let names = || data.label.iter().chain(&data.more_labels).map(|name| name.trim());
+    let mut earlier = BTreeSet::new();
+    if let Some(twice) = names().find(|name| !earlier.insert(*name)) {
+        let message = "is named twice: expected a different column for each label";
+        problems.push(Problem::with_value(FIELD, quoted(twice), message));
+    }
+    if data.task.as_deref() == Some(Task::Classification.name()) {
+        let message = "several labels are predicted as numbers: expected \"regression\", or one \
+                       label";
+        let given = quoted(Task::Classification.name());
+        problems.push(Problem::with_value("data.task", given, message));
+    }
 }
 
 /// The field that smooths labels, which only classification can: `space.label_smoothing`, or

@@ -36,10 +36,10 @@ pub(super) fn check_weights(draft: &Draft, task: Option<Task>, problems: &mut Pr
     }
     let Some(column) = &data.weight else { return };
     check_length(COLUMN, column, problems);
-    let roles = [("label", &data.label), ("group", &data.group), ("time", &data.time)];
-    let is_same =
-        |name: &Option<String>| name.as_ref().map(|name| name.trim()) == Some(column.trim());
-    for (key, _) in roles.into_iter().filter(|(_, name)| is_same(name)) {
+    let labels = data.label.iter().chain(&data.more_labels).map(|name| ("label", name));
+    let group = data.group.iter().map(|name| ("group", name));
+    let roles = labels.chain(group).chain(data.time.iter().map(|name| ("time", name)));
+    for (key, _) in roles.filter(|(_, name)| name.trim() == column.trim()) {
         let message = format!("data.{key} names it too: expected a column of its own");
         problems.push(Problem::with_value(COLUMN, quoted(column), message));
     }

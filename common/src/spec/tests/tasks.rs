@@ -33,6 +33,60 @@ fn labels_are_smoothed_only_with_classes() {
 }
 
 #[test]
+fn several_labels_are_numbers() {
+    let with = |label: &str, more: &str| {
+        let text = format!(
+            "name = \"s\"\n[data]\nsource = \"a.csv\"\nlabel = {label}\n{more}[search]\n\
+             trials = 4\n"
+        );
+        let data = |file: file::SweepFile| file.spec.data;
+        file::parse(&text).map(data).map_err(|problems| problems.to_string())
+    };
+    let data = with("[\"near\", \" far \"]", "").unwrap();
+    assert_eq!(data.label_names().collect::<Vec<_>>(), ["near", "far"]);
+    assert_eq!(data.task, Some(Task::Regression));
+    assert_eq!(data.written_label().unwrap(), "[\"near\", \"far\"]");
+    let one = with("[\"near\"]", "").unwrap();
+    assert_eq!((one.task, one.label.as_deref()), (None, Some("near")));
+    assert_eq!(one, with("\"near\"", "").unwrap());
+    let many: Vec<String> = (0..65).map(|number| format!("\"y{number}\"")).collect();
+    let many = |count: usize| format!("[{}]", many[..count].join(", "));
+    assert_eq!(with(&many(64), "").unwrap().more_labels.len(), 63);
+    let expected_names = "expected the name of a column, or a list of several numeric columns";
+    for (label, more, expected) in [
+        ("[]", "", expected_names),
+        ("3", "", expected_names),
+        ("[\"a\", 3]", "", expected_names),
+        (&*many(65), "", "data.label: names 65 columns: expected 1 to 64"),
+        (
+            "[\"a\", \"b\", \"a\"]",
+            "",
+            "data.label = \"a\": is named twice: expected a different column for each label",
+        ),
+        (
+            "[\"a\", \"b\"]",
+            "task = \"classification\"\n",
+            "data.task = \"classification\": several labels are predicted as numbers: expected \
+             \"regression\", or one label",
+        ),
+        (
+            "[\"a\", \"b\"]",
+            "weight = \"b\"\n",
+            "data.weight = \"b\": data.label names it too: expected a column of its own",
+        ),
+        (
+            "[\"a\", \"b\"]",
+            "class_weights = \"balanced\"\n",
+            "data.class_weights: weights of classes have no effect with task = \"regression\": \
+             remove class_weights, or set task = \"classification\"",
+        ),
+    ] {
+        let error = with(label, more).unwrap_err();
+        assert!(error.contains(expected), "{error}");
+    }
+}
+
+#[test]
 fn folds_replace_the_validation_split_and_repeats_are_few() {
     let with = |data: &str, objective: &str| {
         let text = format!(

@@ -266,7 +266,8 @@ impl Chaos {
         *epoch += 1;
         let loss = real(to_usize(self.chance.below(100)));
         let score = Score { loss, accuracy: Some(0.5), measured: None };
-        let last = EpochMetrics { epoch: reported + 1, train: score, validation: score };
+        let last =
+            EpochMetrics { epoch: reported + 1, train: score, validation: score, spread: None };
         let message = if reported < 9 {
             FromWorker::Report { lease, points: vec![last], seconds: None }
         } else {

@@ -242,4 +242,6 @@ fn epochs_must_have_the_measure_that_is_the_objective() {
     bench.finish(2, lease, Outcome::Completed, None).unwrap();
     let trial = bench.tables.trial(SWEEP, TrialNumber(0), false).unwrap();
     assert_eq!(trial.objective, Some(0.75), "the objective of the best epoch");
+    let epochs = (trial.counting_epoch(), trial.last.map(|last| last.epoch()));
+    assert_eq!(epochs, (Some(1), Some(2)), "its metrics are those of that epoch");
 }

@@ -49,7 +49,7 @@ pub(crate) fn summary(test: u64) -> DataSummary {
 pub(crate) fn point(epoch: u32, loss: f64) -> EpochMetrics {
     let accuracy = if loss.is_finite() { 1.0 - loss / 10.0 } else { 0.1 };
     let score = Score { loss, accuracy: Some(accuracy), measured: None };
-    EpochMetrics { epoch, train: score, validation: score }
+    EpochMetrics { epoch, train: score, validation: score, spread: None }
 }
 
 pub(crate) const CONFIG: Config =

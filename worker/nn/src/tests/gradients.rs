@@ -1,7 +1,7 @@
 //! Gradients: finite differences check the plain network, which checks the fast one.
 
 use caviar_common::train::{Normalization, TrainSpec};
-use caviar_data::{Examples, RowWeight};
+use caviar_data::{Examples, Numbers, RowWeight, Targets};
 use ndarray::Array2;
 
 use super::plain_network::{Pass, weighted_pass};
@@ -68,6 +68,17 @@ fn all_cases(family: Family) -> Vec<Case> {
         let mut case = case(family, TrainSpec { label_smoothing, ..spec() }, shape);
         let weight = |row: usize| RowWeight { loss: (row * 7 % 5) as f32 / 2.0, measures: 1.0 };
         case.examples.weights = Some((1..=shape.0).map(weight).collect());
+        cases.push(case);
+    }
+    // Several numbers to predict, in one panel of outputs and in two.
+    for (outputs, is_weighted) in [(2, false), (2, true), (20, false), (20, true)] {
+        let shape = (9, 5, [6].as_slice(), outputs);
+        let mut case = case(family, spec(), shape);
+        let mut stream = draws(77);
+        let all = (0..9 * outputs).map(|_| stream.normal() as f32).collect();
+        case.examples.targets = Targets::Values(Numbers::from_rows(outputs as usize, all).unwrap());
+        let weight = |row: usize| RowWeight { loss: (row * 7 % 5) as f32 / 2.0, measures: 1.0 };
+        case.examples.weights = is_weighted.then(|| (1..=9).map(weight).collect());
         cases.push(case);
     }
     cases

@@ -17,7 +17,7 @@ mod support;
 mod trials;
 mod weighted;
 
-use caviar_data::Targets;
+use caviar_data::{Numbers, Targets};
 
 /// The largest error, relative to the largest of the values of `want` and `least`. Infinite if any
 /// value is NaN.
@@ -33,6 +33,9 @@ fn targets_at(targets: &Targets, rows: &[usize]) -> Targets {
         Targets::Classes(classes) => {
             Targets::Classes(rows.iter().map(|&row| classes[row]).collect())
         }
-        Targets::Values(values) => Targets::Values(rows.iter().map(|&row| values[row]).collect()),
+        Targets::Values(numbers) => {
+            let all = rows.iter().flat_map(|&row| numbers.row(row).to_vec()).collect();
+            Targets::Values(Numbers::from_rows(numbers.outputs(), all).unwrap())
+        }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use caviar_common::data::{DataSpec, Task};
+use caviar_common::data::{DataSpec, TableSpec, Task};
 use caviar_common::metric::Metric;
 use caviar_common::spec::{Goal, Objective, ObjectiveEpoch};
 use caviar_common::train::{Embedding, Precision, Scaling, TrainSpec};
@@ -11,7 +11,7 @@ use caviar_metrics::{Measure, Outputs};
 use caviar_model::{Kept, Member, Model};
 
 use super::support::{ACTIVATIONS, NORMALIZATIONS, draws, spec};
-use crate::{Predictor, Trainer};
+use crate::{Predictor, Trainer, TrialTrainer};
 
 fn digits() -> Arc<Splits> {
     let source = "builtin:digits".to_owned();
@@ -76,22 +76,94 @@ fn a_model_predicts_the_bits_that_its_training_predicted() {
 
 /// A table of numbers whose label is far from standardised.
 fn numbers() -> Arc<Splits> {
+    labelled(&["y"])
+}
+
+/// The same table with these labels, whose scales differ.
+fn labelled(labels: &[&str]) -> Arc<Splits> {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("numbers.csv");
     let row = |row: u32| {
         let (x, z) = (f64::from(row * 37 % 101), f64::from(row * 53 % 89));
-        format!("{x},{z},{}\n", 5e6 + 300.0 * x - 20.0 * z * z / 10.0)
+        let (y, small) = (5e6 + 300.0 * x - 20.0 * z * z / 10.0, 1e-3 * (x * z / 50.0).sin());
+        format!("{x},{z},{y},{small}\n")
     };
     let rows: String = (0..300).map(row).collect();
-    std::fs::write(&file, format!("x,z,y\n{rows}")).unwrap();
+    std::fs::write(&file, format!("x,z,y,small\n{rows}")).unwrap();
+    let mut names = labels.iter().map(|name| (*name).to_owned());
+    let (label, more_labels) = (names.next(), names.collect());
+    let table = TableSpec { ignore: vec!["small".to_owned()], ..TableSpec::default() };
     let data = DataSpec {
         source: file.to_str().unwrap().to_owned(),
-        label: Some("y".to_owned()),
+        label,
+        more_labels,
+        task: Some(Task::Regression),
+        table,
         validation: 0.2,
         test: 0.1,
         ..DataSpec::default()
     };
     Arc::new(prepare(&data, 3).unwrap().0)
+}
+
+const BOTH: [&str; 2] = ["small", "y"];
+
+#[test]
+fn several_labels_are_learnt_together_and_predicted_in_their_units() {
+    let data = labelled(&BOTH);
+    let spec = TrainSpec { epochs: 30, batch_size: 16, hidden: vec![32], ..spec() };
+    let objective = Objective::default_of(Task::Regression);
+    let trainer = Trainer::new(&spec, Arc::clone(&data), 3, 1).unwrap();
+    let mut trainer = trainer.with_objective(&objective).unwrap();
+    while trainer.epochs_done() < spec.epochs {
+        trainer.epoch(&|| true).unwrap();
+    }
+    let kept = trainer.keep("numbers").unwrap();
+    assert_eq!(Kept::from_bytes(&kept.to_bytes().unwrap()).unwrap(), kept);
+    let judged = kept.test.as_ref().unwrap();
+    let Outputs::Values { outputs, truth, predicted } = judged.outputs() else { panic!("classes") };
+    assert_eq!((*outputs, truth.len()), (2, 2 * judged.rows()));
+    // The loss is the mean of the squared errors of the standardised labels.
+    let schema = kept.model.schema();
+    let standards = schema.standards();
+    let errors = truth.iter().zip(predicted).zip(standards.iter().cycle());
+    let squares = errors.map(|((truth, found), it)| ((truth - found) * it.scale).powi(2));
+    let loss = squares.sum::<f64>() / truth.len() as f64;
+    let test = trainer.test().unwrap().unwrap();
+    assert!((test.loss - loss).abs() < 1e-5 * loss, "{} {loss}", test.loss);
+    let r2: Vec<f64> =
+        judged.of_each_output().iter().map(|one| one.measure(Measure::R2).unwrap()).collect();
+    assert!(r2[1] > 0.9, "the larger label is nearly linear: {r2:?}");
+    assert_eq!(judged.measure(Measure::R2), Some((r2[0] + r2[1]) / 2.0));
+    // The model says the same, by the kernels and by a plain computation.
+    let features = data.test.as_ref().unwrap().features.to_array().unwrap();
+    let (mut all, mut predictor) = (Vec::new(), Predictor::new(&kept.model).unwrap());
+    predictor.predict(features.as_slice().unwrap(), &mut all).unwrap();
+    assert_eq!((predictor.outputs(), &all), (2, predicted));
+    for (row, found) in features.outer_iter().zip(all.chunks(2)) {
+        let plain = kept.model.predict_row(row.as_slice().unwrap()).unwrap();
+        for ((plain, found), standard) in plain.iter().zip(found).zip(&standards) {
+            assert!((plain - found).abs() * standard.scale < 1e-4, "{plain} {found}");
+        }
+    }
+}
+
+#[test]
+fn the_test_score_of_repeats_with_several_labels_is_that_of_their_average() {
+    let data = labelled(&BOTH);
+    let spec = TrainSpec { epochs: 3, hidden: vec![12], ..spec() };
+    let objective = Objective { repeats: 2, ..Objective::default_of(Task::Regression) };
+    let mut trial = TrialTrainer::new(&spec, (data, "d"), &objective, 3, 1).unwrap();
+    while trial.epochs_done() < 3 {
+        trial.epoch(&|| true).unwrap();
+    }
+    let (test, kept) = (trial.test().unwrap().unwrap(), trial.keep("s").unwrap());
+    let standards = kept.model.schema().standards();
+    let outputs = kept.test.unwrap().of_each_output();
+    let rmse = outputs.iter().map(|one| one.measure(Measure::Rmse).unwrap());
+    let losses = rmse.zip(&standards).map(|(rmse, standard)| (rmse * standard.scale).powi(2));
+    let loss = losses.sum::<f64>() / 2.0;
+    assert!((test.loss - loss).abs() < 1e-12 * loss, "{} {loss}", test.loss);
 }
 
 /// A table of two numbers, one with gaps, a date and a category.
@@ -118,8 +190,10 @@ fn table() -> Arc<Splits> {
 #[test]
 fn a_measure_is_that_of_the_predictions_and_chooses_the_epoch() {
     let measures = Measure::ALL.into_iter().filter(|it| *it != Measure::Accuracy);
-    for (measure, epoch) in measures.zip(ObjectiveEpoch::ALL.into_iter().cycle()) {
-        let data = if measure.needs_classes() { digits() } else { numbers() };
+    let several = [Measure::Rmse, Measure::Mae, Measure::R2].map(|it| (it, labelled(&BOTH)));
+    let data = |it: Measure| (it, if it.needs_classes() { digits() } else { numbers() });
+    let cases = measures.map(data).chain(several);
+    for ((measure, data), epoch) in cases.zip(ObjectiveEpoch::ALL.into_iter().cycle()) {
         let goal = Goal::of(measure);
         let objective = Objective { metric: Metric::Measure(measure), goal, epoch, repeats: 1 };
         let spec = TrainSpec { epochs: 5, batch_size: 32, hidden: vec![12], ..spec() };

@@ -141,10 +141,13 @@ fn loss(
                 gradient[[row, class]] -= 1.0 - smoothing;
                 gradient.row_mut(row).mapv_inplace(|slope| slope * weights[row]);
             }
-            Targets::Values(values) => {
-                let error = z[[row, 0]] - f64::from(values[row]);
-                total += weights[row] * error * error;
-                gradient[[row, 0]] = 2.0 * weights[row] * error;
+            Targets::Values(numbers) => {
+                let outputs = numbers.outputs() as f64;
+                for (output, target) in numbers.row(row).iter().enumerate() {
+                    let error = z[[row, output]] - f64::from(*target);
+                    total += weights[row] * error * error / outputs;
+                    gradient[[row, output]] = 2.0 * weights[row] * error / outputs;
+                }
             }
         }
     }

@@ -59,7 +59,7 @@ fn case(golden: Value) -> Case {
     let x = Array2::from_shape_vec((rows.len(), features), rows.concat()).unwrap();
     let targets = match golden["values"].is_null() {
         true => Targets::Classes(named(&golden, "classes")),
-        false => Targets::Values(named(&golden, "values")),
+        false => Targets::Values(named::<_, Vec<f32>>(&golden, "values").into()),
     };
     let hidden = spec.hidden.iter().map(|&units| units as usize);
     let widths = [features].into_iter().chain(hidden).chain([named(&golden, "outputs")]).collect();

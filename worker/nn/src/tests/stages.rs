@@ -285,7 +285,7 @@ fn golden() -> (Golden, Splits) {
         let features = Array2::from_shape_vec(shape, values.to_vec()).unwrap();
         Examples {
             features: features.into(),
-            targets: Targets::Values(vec![0.0; shape.0]),
+            targets: Targets::Values(vec![0.0; shape.0].into()),
             weights: None,
         }
     };

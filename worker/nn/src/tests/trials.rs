@@ -54,6 +54,7 @@ fn a_trial_of_one_training_has_its_bits() {
     let trainer = Trainer::new(&small(), data, 3, 5).unwrap().with_data_digest("digest");
     let mut trainer = trainer.with_objective(&objective(1)).unwrap();
     for metrics in run(&mut trial) {
+        assert_eq!(metrics.spread, None);
         assert_eq!(trainer.epoch(&|| true).unwrap(), Some(metrics));
     }
     assert_eq!(trial.checkpoint(1.0).unwrap(), trainer.checkpoint(1.0).unwrap());
@@ -92,6 +93,9 @@ fn the_metrics_of_a_trial_are_the_means_of_its_repeats_which_differ() {
     let best = whole.counting().unwrap();
     let mean = accuracies.iter().sum::<f64>() / 3.0;
     assert!((best.validation.accuracy.unwrap() - mean).abs() < 1e-12, "{best:?} {mean}");
+    let squares = accuracies.map(|accuracy| (accuracy - mean).powi(2));
+    let deviation = (squares.iter().sum::<f64>() / 2.0).sqrt();
+    assert!((best.spread.unwrap() - deviation).abs() < 1e-12, "{best:?} {deviation}");
     let value = |metrics: &EpochMetrics| metrics.get(&Metric::ValidationAccuracy).unwrap();
     let most = curve.iter().map(value).fold(0.0, f64::max);
     assert_eq!(value(&best), most);

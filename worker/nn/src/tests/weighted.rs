@@ -29,7 +29,10 @@ fn weighted_losses_and_gradients_are_those_of_scikit_learn() {
             Some(classes) => {
                 (Targets::Classes(serde_json::from_value(classes.clone()).unwrap()), 3)
             }
-            None => (Targets::Values(serde_json::from_value(case["values"].clone()).unwrap()), 1),
+            None => {
+                let values: Vec<f32> = serde_json::from_value(case["values"].clone()).unwrap();
+                (Targets::Values(values.into()), 1)
+            }
         };
         let weights = numbers(&case["weights"]);
         assert!(weights.contains(&0.0), "a row that does not count");

@@ -112,7 +112,10 @@ pub(crate) fn examples(
         x[[row, 0]] += 3.0 * (class.min(2) as f32 - 1.0);
     }
     let targets = match outputs {
-        0 => Targets::Values(classes.iter().map(|&class| class as f32 - 1.0).collect()),
+        0 => {
+            let values: Vec<f32> = classes.iter().map(|&class| class as f32 - 1.0).collect();
+            Targets::Values(values.into())
+        }
         _ => Targets::Classes(classes),
     };
     Examples { features: x.into(), targets, weights: None }

@@ -8,7 +8,7 @@ use caviar_common::data::DataSummary;
 use caviar_common::ids::{LeaseId, Name, SweepId, TrialNumber};
 use caviar_common::limits::MAX_ASK_REPLIES;
 use caviar_common::message::KeepRule;
-use caviar_common::metric::Score;
+use caviar_common::metric::{Point, Score};
 use caviar_common::numbers::{index, to_u32};
 use caviar_common::outcome::{Job, SweepState, TrialState};
 use caviar_common::spec::SweepSpec;
@@ -428,9 +428,13 @@ impl Sweep {
 
     /// The objective of a trial so far. That of a diverged trial is the value at its end.
     pub fn objective(&self, trial: &Trial) -> Option<f64> {
+        self.counting(trial)?.get(&self.spec.objective.metric)
+    }
+
+    /// The epoch of the objective so far; `None` before the first one.
+    pub fn counting<'a>(&self, trial: &'a Trial) -> Option<&'a Point> {
         let has_diverged = trial.state() == TrialState::Diverged;
-        let point = if has_diverged { trial.last() } else { trial.counting() };
-        point?.get(&self.spec.objective.metric)
+        if has_diverged { trial.last() } else { trial.counting() }
     }
 
     /// The models of the best completed trials that no rung can stop any more.
