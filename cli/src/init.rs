@@ -2,7 +2,7 @@
 //!
 //! The label is the column that the user names, or a column with a usual name such as `label`, or
 //! the last column; on a terminal the user is asked. The task follows from the label's values. The
-//! default space for the size of the data is written out, so that it can be edited.
+//! choice of the preset for the size of the data is written out, so that it can be edited.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -243,16 +243,17 @@ mod tests {
     }
 
     #[test]
-    fn the_file_is_a_sweep_with_the_default_space() {
+    fn the_file_is_a_sweep_with_what_the_preset_chooses() {
         let (text, spec) =
             written(&rows(|n| ["x", "y"][usize::from(n % 2 == 1)].to_owned()), Some("kind"));
         assert_eq!(spec.name.as_str(), "iris-data");
         assert_eq!((spec.search.trials, spec.data.task), (5, Some(Task::Classification)));
         assert_eq!(spec.data.label.as_deref(), Some("kind"));
         let mut default = spec.clone();
-        default.space = caviar_common::space::Space::default();
-        default.resolve(&DataSummary { train: 42, ..DataSummary::default() });
-        assert_eq!(spec.space, default.space, "{text}");
+        (default.fixed, default.space) = Default::default();
+        default.resolve(&DataSummary { train: 42, numbers: 2, ..DataSummary::default() });
+        assert!(!spec.fixed.is_empty(), "{text}");
+        assert_eq!((&spec.fixed, &spec.space), (&default.fixed, &default.space), "{text}");
     }
 
     #[test]

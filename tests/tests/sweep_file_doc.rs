@@ -1,12 +1,16 @@
 //! `docs/sweep-file.md` agrees with the program: its table of mistakes has the messages of
-//! `caviar`, and its table of hyperparameters is the one that files are checked against. With
-//! `CAVIAR_UPDATE_DOCS=1` the test writes the tables instead.
+//! `caviar`, its table of hyperparameters is the one that files are checked against, and its table
+//! of presets has what they choose. With `CAVIAR_UPDATE_DOCS=1` the test writes the tables instead.
 #![allow(clippy::expect_used, clippy::indexing_slicing, reason = "tests say at once what failed")]
 
 use std::path::{Path, PathBuf};
 
+use caviar_common::data::DataSummary;
 use caviar_common::hyper::TABLE;
 use caviar_common::scale::Scale;
+use caviar_common::space::Domain;
+use caviar_common::spec::file::parse;
+use caviar_common::spec::{Preset, SweepSpec};
 use caviar_tests::processes::caviar;
 
 const GOOD: &str = r#"name = "mine"
@@ -169,6 +173,49 @@ fn hyperparameters() -> String {
     table
 }
 
+/// What a preset chooses for tables of these numbers of training rows: a line for each
+/// hyperparameter.
+fn choices(preset: Preset, sizes: &[u64]) -> String {
+    let resolved: Vec<SweepSpec> = sizes
+        .iter()
+        .map(|&train| {
+            let top = format!("preset = \"{}\"\n", preset.name());
+            let text = top + &GOOD.replace("[fixed]\nepochs = 30\noptimizer = \"momentum\"\n", "");
+            let (before, rest) = text.split_once("[space]").expect("the file has a space");
+            let (_, search) = rest.split_once("[search]").expect("the file has a search");
+            let text = format!("{before}[search]{search}");
+            let mut spec = parse(&text).expect("a good file").spec;
+            let data =
+                DataSummary { train, features: 10, numbers: 10, outputs: 3, ..Default::default() };
+            spec.resolve(&data);
+            spec
+        })
+        .collect();
+    let fixed = resolved[0].fixed.iter().map(|(name, _)| name.to_owned());
+    let searched = resolved[0].space.parameters().iter().map(|it| it.name.clone());
+    let mut lines = String::new();
+    for name in fixed.chain(searched) {
+        let cells: Vec<String> = resolved.iter().map(|spec| choice(spec, &name)).collect();
+        lines += &format!("| `{name}` | {} |\n", cells.join(" | "));
+    }
+    lines
+}
+
+/// A fixed value, or what is searched.
+fn choice(spec: &SweepSpec, name: &str) -> String {
+    if let Some(value) = spec.fixed.get(name) {
+        return value.to_string().replace('"', "");
+    }
+    match &spec.space.get(name).expect("what is not fixed is searched").domain {
+        Domain::Float { low, high, .. } => format!("{low} to {high}"),
+        Domain::Int { low, high, .. } => format!("{low} to {high}"),
+        Domain::Choice { values } => {
+            let values: Vec<String> = values.iter().map(ToString::to_string).collect();
+            values.join(" or ").replace('"', "")
+        }
+    }
+}
+
 fn scale(scale: Scale) -> &'static str {
     scale.name()
 }
@@ -199,6 +246,13 @@ fn check(mark: &str, expected: &str) {
 fn the_tables_of_the_documentation_are_true() {
     check("hyperparameters", &hyperparameters());
     check("mistakes", &mistakes());
+    let tabular = choices(Preset::Tabular, &[999, 19_999, 199_999, 200_000]);
+    let heading = "| training rows | below 1,000 | below 20,000 | below 200,000 | more |\n\
+                   |---|---|---|---|---|\n";
+    check("tabular", &format!("{heading}{tabular}"));
+    let basic = choices(Preset::Basic, &[1_999, 19_999, 20_000]);
+    let heading = "| training rows | below 2,000 | below 20,000 | more |\n|---|---|---|---|\n";
+    check("basic", &format!("{heading}{basic}"));
 }
 
 #[test]

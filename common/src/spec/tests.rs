@@ -1,3 +1,4 @@
+mod presets;
 mod tasks;
 
 use super::*;

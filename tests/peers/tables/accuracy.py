@@ -5,14 +5,15 @@
     python tests/peers/tables/accuracy.py --caviar target/release/caviar --raw FOLDER
 
 Every program gets the same rows: a fifth is held back for the test, and a fifth of the rest judges
-the trials. Caviar runs 60 trials as `caviar init` would, with and without `--ensemble`. RealMLP-TD
-has tuned defaults and one training. The peers of scikit-learn draw 60 random settings. The error
-is 1 - accuracy, or the RMSE of regression. Each result is appended to a file as soon as it is
-there, and what is in the file is not run again.
+the trials. Caviar runs 60 trials of a file without `[space]`, and predicts with the best one and
+with `--ensemble`. RealMLP-TD has tuned defaults and one training. The peers of scikit-learn draw 60
+random settings. The error is 1 - accuracy, or the RMSE of regression. Each result is appended to a
+file as soon as it is there, and what is in the file is not run again. accuracy.jsonl has what the
+peers have reached so far, with times on a machine that was busy: begin with a copy of it.
 
 RealMLP-TD has two threads, or OMP_NUM_THREADS: on a busy machine one is several times faster.
 
-`--variant NAME=FILE` runs Caviar again with the lines of a TOML file after `[data]`, to see what
+`--variant NAME=FILE` runs Caviar again with the lines of a TOML file after `[search]`, to see what
 one ingredient gains.
 """
 
@@ -72,8 +73,8 @@ def error(task, truth, predicted):
     return float(math.sqrt(numpy.mean(gaps**2)))
 
 
-def caviar(program, variant, ensemble):
-    """A peer that trains with Caviar."""
+def caviar(program, name, variant):
+    """A peer that trains with Caviar, and predicts with its best trial and with an ensemble."""
 
     def predict(task, label, train, test, seed):
         with tempfile.TemporaryDirectory() as folder:
@@ -86,14 +87,21 @@ def caviar(program, variant, ensemble):
             )
             with open(os.path.join(folder, "s.toml"), "w", encoding="utf-8") as file:
                 file.write(text)
-            model = ["model", "s", "-o", "m"] + (["--ensemble"] if ensemble else [])
-            predict = ["predict", "m", "test.csv", "-o", "predicted.csv"]
-            for arguments in (["run", "s.toml"], model, predict):
+            for arguments in (
+                ["run", "s.toml"],
+                ["model", "s", "-o", "one"],
+                ["model", "s", "-o", "all", "--ensemble"],
+                ["predict", "one", "test.csv", "-o", "one.csv"],
+                ["predict", "all", "test.csv", "-o", "all.csv"],
+            ):
                 done = subprocess.run([program] + arguments, cwd=folder, capture_output=True)
                 if done.returncode != 0:
                     raise RuntimeError(done.stderr.decode().strip()[-500:])
-            predicted = pandas.read_csv(os.path.join(folder, "predicted.csv"), dtype=str)
-            return predicted["prediction"]
+            predicted = {
+                key: pandas.read_csv(os.path.join(folder, file), dtype=str)["prediction"]
+                for key, file in ((name, "one.csv"), (f"{name} ensemble", "all.csv"))
+            }
+            return predicted
 
     return predict
 
@@ -238,8 +246,7 @@ def main():
     arguments = parser.parse_args()
     program = os.path.abspath(arguments.caviar)
     peers = {
-        "caviar": caviar(program, "", False),
-        "caviar ensemble": caviar(program, "", True),
+        "caviar": caviar(program, "caviar", ""),
         "realmlp": realmlp,
         "mlp": mlp(),
         "boosting": boosting(),
@@ -247,7 +254,7 @@ def main():
     for variant in arguments.variant:
         name, path = variant.split("=", 1)
         with open(path, encoding="utf-8") as file:
-            peers[name] = caviar(program, file.read(), False)
+            peers[name] = caviar(program, name, file.read())
     chosen = arguments.peers.split(",") if arguments.peers else list(peers)
     results = []
     if os.path.exists(arguments.results):
@@ -269,15 +276,17 @@ def main():
                 except Exception as problem:  # A peer that fails must not end the others.
                     print(f"{name} {seed} {peer}: {problem}", flush=True)
                     continue
-                result = {
-                    "table": name, "seed": seed, "peer": peer,
-                    "error": error(task, test[label], predicted),
-                    "seconds": time.monotonic() - start,
-                }
-                results.append(result)
-                print(json.dumps(result), flush=True)
-                with open(arguments.results, "a", encoding="utf-8") as file:
-                    file.write(json.dumps(result) + "\n")
+                seconds = time.monotonic() - start
+                by_name = predicted if isinstance(predicted, dict) else {peer: predicted}
+                for key, values in by_name.items():
+                    result = {
+                        "table": name, "seed": seed, "peer": key,
+                        "error": error(task, test[label], values), "seconds": round(seconds, 1),
+                    }
+                    results.append(result)
+                    print(json.dumps(result), flush=True)
+                    with open(arguments.results, "a", encoding="utf-8") as file:
+                        file.write(json.dumps(result) + "\n")
     summary(results)
 
 
