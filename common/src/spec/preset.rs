@@ -13,6 +13,10 @@ use crate::numbers::to_u64;
 use crate::scale::Scale;
 use crate::space::{Domain, Parameter, Space};
 
+/// Most inputs of a table whose networks have more than 128 units, so that no network of the space
+/// exceeds [`MAX_WEIGHTS`](crate::limits::MAX_WEIGHTS).
+const VERY_WIDE: u32 = 1 << 18;
+
 /// How the hyperparameters are chosen that the author leaves open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -169,6 +173,8 @@ fn tabular<'a>(fixed: &'a Assignment, task: Option<Task>, data: &DataSummary) ->
         20_000..200_000 => (32, 512, (64, 512)),
         _ => (16, 512, (128, 1024)),
     };
+    // The weights of the first layer are limited.
+    let most_units = if data.features > VERY_WIDE { 128 } else { most_units };
     choice.fix("epochs", Value::Int(epochs));
     choice.fix_text("input_scaling", "true");
     search_rate(&mut choice, 1e-3, 1e-1);

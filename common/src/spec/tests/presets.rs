@@ -147,6 +147,11 @@ fn tables_have_the_tabular_preset_unless_the_file_says_otherwise() {
     assert!(large.fixed.get("scaling").is_none(), "quartiles need all numbers in memory");
     let wide = resolved("", "", &table(5_000, 2_000, Task::Classification));
     assert!(wide.space.get("embedding").is_none(), "an embedding makes wide tables wider");
+    // The most inputs that a table may have, and the widest for each number of units.
+    for (train, features) in [(500, 1 << 20), (50_000, 1 << 20), (50_000, 1 << 18)] {
+        let data = DataSummary { features, ..table(train, 3, Task::Regression) };
+        resolved("", "", &data).check_new(Some(&data)).unwrap();
+    }
 }
 
 #[test]
