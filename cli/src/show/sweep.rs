@@ -126,12 +126,20 @@ pub(crate) fn status(
     sweep.data.notes.iter().try_for_each(|note| write_note(out, note, page))
 }
 
-/// The trials whose models are kept, the best first; `None` if there are none.
+/// The trials whose models are kept, the best first, and how to write them; `None` if there are
+/// none.
 fn models(sweep: &SweepView) -> Option<String> {
     let trials: Vec<String> = sweep.models.iter().map(|model| model.trial.to_string()).collect();
     let name = &sweep.name;
-    let trials = Some(trials.join(", ")).filter(|trials| !trials.is_empty())?;
-    Some(format!("models  of the trials {trials}; to write one: caviar model {name}"))
+    match trials.as_slice() {
+        [] => None,
+        [only] => Some(format!("model   of trial {only}; to write it: caviar model {name}")),
+        several => Some(format!(
+            "models  of the trials {}; to write the best: caviar model {name}; an average, which \
+             is often better: caviar model {name} --ensemble",
+            several.join(", ")
+        )),
+    }
 }
 
 /// How many trials are in flight at most, and where the number is from.
@@ -313,7 +321,9 @@ fn test_text(test: &TestView) -> String {
 
 #[cfg(test)]
 mod tests {
+    use caviar_common::blob::{Blob, BlobName};
     use caviar_common::ids::TrialNumber;
+    use caviar_common::view::ModelView;
 
     use super::super::tests::samples;
     use super::*;
@@ -322,6 +332,24 @@ mod tests {
         let mut out = Vec::new();
         status(&mut out, sweep, running, view).unwrap();
         String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn kept_models_are_listed_with_the_commands_that_write_them() {
+        let mut sweep = samples::sweep();
+        assert_eq!(models(&sweep), None);
+        let model = |trial| ModelView {
+            trial: TrialNumber(trial),
+            epoch: 1,
+            objective: 0.9,
+            blob: Blob { name: BlobName::from_hash([0; 32]), bytes: 1 },
+        };
+        sweep.models = vec![model(2)];
+        assert_eq!(models(&sweep).unwrap(), "model   of trial 2; to write it: caviar model digits");
+        sweep.models.push(model(0));
+        let several = models(&sweep).unwrap();
+        assert!(several.starts_with("models  of the trials 2, 0; "), "{several}");
+        assert!(several.ends_with("caviar model digits --ensemble"), "{several}");
     }
 
     #[test]
