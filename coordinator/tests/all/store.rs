@@ -440,15 +440,21 @@ fn a_damaged_row_of_a_reading_table_is_never_shown() {
     }
 }
 
+/// Sweep 1, which minimises the training loss.
+fn created_for_loss() -> Event {
+    let mut event = created(1, "digits");
+    if let Payload::SweepCreated(created) = &mut event.payload {
+        created.spec.objective.metric = Metric::TrainLoss;
+        created.spec.objective.goal = Goal::Minimize;
+    }
+    event
+}
+
 #[test]
 fn a_trial_is_shown_with_the_epoch_of_its_objective_and_the_last_one() {
     let (_directory, path) = place();
     let mut store = SqliteStore::open(&path).unwrap();
-    let mut sweep = created(1, "digits");
-    if let Payload::SweepCreated(created) = &mut sweep.payload {
-        created.spec.objective.metric = Metric::TrainLoss;
-        created.spec.objective.goal = Goal::Minimize;
-    }
+    let sweep = created_for_loss();
     append(&mut store, &[sweep, sampled(1, 0), granted(1, 0, 1, Job::Train)]).unwrap();
     let mut reader = store.readers().unwrap().open().unwrap();
     let mut shown = |max_values| {
@@ -476,12 +482,7 @@ fn a_trial_is_shown_with_the_epoch_of_its_objective_and_the_last_one() {
 fn a_page_has_the_trials_of_a_query_in_its_order() {
     let (_directory, path) = place();
     let mut store = SqliteStore::open(&path).unwrap();
-    let mut sweep = created(1, "digits");
-    if let Payload::SweepCreated(created) = &mut sweep.payload {
-        created.spec.objective.metric = Metric::TrainLoss;
-        created.spec.objective.goal = Goal::Minimize;
-    }
-    let mut events = vec![sweep];
+    let mut events = vec![created_for_loss()];
     // The even trials complete with these objectives, and the odd ones wait.
     let objectives = [0.5, 0.25, 0.5, f64::INFINITY, 0.75];
     for (trial, objective) in (0..10).zip(objectives.iter().flat_map(|o| [Some(*o), None])) {
