@@ -208,7 +208,7 @@ async fn trials(args: &Trials) -> anyhow::Result<()> {
         sort_by_objective(&mut trials, sweep.spec.objective.goal);
     }
     if let Some(top) = args.top {
-        trials.retain(is_ranked);
+        trials.retain(TrialView::is_ranked);
         trials.truncate(usize::try_from(top).unwrap_or(usize::MAX));
     }
     let mut out = show::stdout();
@@ -233,18 +233,9 @@ async fn sweep_and_trials(
     .await
 }
 
-/// Whether a trial takes part in a ranking: it is completed, with a finite objective.
-fn is_ranked(trial: &TrialView) -> bool {
-    trial.state == TrialState::Completed && trial.objective.is_some_and(f64::is_finite)
-}
-
 /// Sorts completed trials by their objective, the best first, and puts all others last.
 fn sort_by_objective(trials: &mut [TrialView], goal: Goal) {
-    let cost = |trial: &TrialView| match trial.objective {
-        Some(value) if is_ranked(trial) => goal.as_cost(value),
-        _ => f64::INFINITY,
-    };
-    trials.sort_by(|a, b| cost(a).total_cmp(&cost(b)));
+    trials.sort_by(|a, b| a.standing(goal).order(&b.standing(goal)));
 }
 
 async fn best(args: &Best) -> anyhow::Result<()> {

@@ -58,6 +58,7 @@ pub mod scale;
 pub mod seed;
 pub mod space;
 pub mod spec;
+pub mod standing;
 pub mod text;
 pub mod train;
 pub mod utc;

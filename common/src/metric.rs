@@ -231,6 +231,12 @@ impl Point {
         }
     }
 
+    /// The validation loss, if the epoch has a finite one. It decides between trials whose objective
+    /// is equal.
+    pub fn tie_loss(&self) -> Option<f64> {
+        self.get(&Metric::ValidationLoss).filter(|loss| loss.is_finite())
+    }
+
     /// The number of values that it stores. A network counts as four, also for regression.
     pub fn value_count(&self) -> usize {
         match self {

@@ -18,7 +18,8 @@ use crate::ids::{AttemptNumber, Name, SweepId, TrialNumber};
 use crate::metric::{Point, Score};
 use crate::outcome::{SweepState, TrialState};
 use crate::reason::{Reason, SearchBox};
-use crate::spec::SweepSpec;
+use crate::spec::{Goal, SweepSpec};
+use crate::standing::Standing;
 
 /// The note of a sweep that waits because no worker is connected.
 pub const NO_WORKER: &str = "no worker is connected";
@@ -317,6 +318,25 @@ impl TrialView {
     /// The number of the epoch whose metric is the objective, from 1; `None` before the first one.
     pub fn counting_epoch(&self) -> Option<u32> {
         self.counting.as_ref().map(Point::epoch)
+    }
+
+    /// The finite validation loss of that epoch, which decides between equal objectives.
+    pub fn tie_loss(&self) -> Option<f64> {
+        self.counting.as_ref().and_then(Point::tie_loss)
+    }
+
+    /// Whether the trial takes part in a ranking: it is completed, with a finite objective.
+    pub fn is_ranked(&self) -> bool {
+        self.state == TrialState::Completed && self.objective.is_some_and(f64::is_finite)
+    }
+
+    /// The place of the trial in a list that begins with the best. The cost of a trial that is not
+    /// ranked is infinite.
+    pub fn standing(&self, goal: Goal) -> Standing {
+        let objective = self.objective.filter(|_| self.is_ranked());
+        let cost = objective.map_or(f64::INFINITY, |value| goal.as_cost(value));
+        let loss = objective.and_then(|_| self.tie_loss());
+        Standing { cost, loss, trial: self.trial }
     }
 }
 

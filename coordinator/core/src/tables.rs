@@ -24,7 +24,8 @@ pub enum TrialOrder {
     /// By trial number, ascending.
     #[default]
     Number,
-    /// Best first; trials without a value last. A trial that is not completed has none.
+    /// Best first: by objective, then by the validation loss of the epoch that counts, then by
+    /// number. Trials without a value are last. A trial that is not completed has none.
     Objective,
 }
 
@@ -103,12 +104,9 @@ impl Tables {
     /// The rows of the trials that `filter` selects; `None` if the sweep does not exist.
     pub fn trials(&self, sweep: SweepId, filter: &TrialFilter) -> Option<Vec<TrialView>> {
         let table = self.sweeps.get(&sweep)?;
-        let compare = |a: &TrialView, b: &TrialView| {
-            let by_cost = match filter.order {
-                TrialOrder::Objective => table.cost(a).total_cmp(&table.cost(b)),
-                TrialOrder::Number => Ordering::Equal,
-            };
-            by_cost.then(a.trial.cmp(&b.trial))
+        let compare = |a: &TrialView, b: &TrialView| match filter.order {
+            TrialOrder::Objective => a.standing(table.goal).order(&b.standing(table.goal)),
+            TrialOrder::Number => a.trial.cmp(&b.trial),
         };
         // The trial itself may have left the wanted states; its place in the order stays.
         let after = filter.after.and_then(|number| table.trials.get(&number));
@@ -120,15 +118,6 @@ impl Tables {
         rows.sort_by(|a, b| compare(a, b));
         let page = rows.into_iter().take(filter.limit);
         Some(page.map(|row| shown(row, filter.with_curves)).collect())
-    }
-}
-
-impl Table {
-    /// The cost by which trials are listed; infinite for a trial without a value.
-    fn cost(&self, row: &TrialView) -> f64 {
-        let value = row.objective.filter(|_| row.state == TrialState::Completed);
-        let cost = value.map(|value| self.goal.as_cost(value));
-        cost.filter(|cost| cost.is_finite()).unwrap_or(f64::INFINITY)
     }
 }
 

@@ -3,7 +3,7 @@
 //! A list of trials by state or by objective needs an order that the key of the tables does not
 //! have. An index in the database would be written at random places for each trial, and a damaged
 //! one would hide trials. Instead, the first such list of a sweep reads the states of all its
-//! trials, checks them, and keeps some 40 bytes for each. From then on every commit updates them.
+//! trials, checks them, and keeps some 60 bytes for each. From then on every commit updates them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
@@ -24,13 +24,20 @@ pub(super) struct Key {
     state: TrialState,
     /// The objective of a completed trial, if it is finite.
     objective: Option<f64>,
+    /// The finite loss that decides between equal objectives; `None` without an objective.
+    loss: Option<f64>,
 }
 
 impl Key {
-    pub(super) fn new(trial: TrialNumber, state: TrialState, objective: Option<f64>) -> Self {
+    pub(super) fn new(
+        trial: TrialNumber,
+        state: TrialState,
+        (objective, loss): (Option<f64>, Option<f64>),
+    ) -> Self {
         let is_complete = state == TrialState::Completed;
         let objective = objective.filter(|value| is_complete && value.is_finite());
-        Self { trial, state, objective }
+        let loss = loss.filter(|loss| objective.is_some() && loss.is_finite());
+        Self { trial, state, objective, loss }
     }
 }
 
@@ -39,25 +46,28 @@ impl Key {
 struct Cost(i64);
 
 impl Cost {
-    /// The cost of a trial without a value, which no number has.
+    /// The cost of a trial without a value, and the loss of one without a loss. No number has it.
     const NONE: Self = Self(i64::MAX);
 
-    fn new(objective: Option<f64>, goal: Goal) -> Self {
-        let Some(objective) = objective else { return Self::NONE };
-        let bits = goal.as_cost(objective).to_bits().cast_signed();
+    fn new(number: Option<f64>, goal: Goal) -> Self {
+        let Some(number) = number else { return Self::NONE };
+        let bits = goal.as_cost(number).to_bits().cast_signed();
         // As `f64::total_cmp` does it: the order of negative numbers is reversed.
         Self(if bits < 0 { bits ^ i64::MAX } else { bits })
     }
 }
+
+/// The cost of a trial, and the loss that decides between equal costs.
+type Costs = (Cost, Cost);
 
 /// The order of one sweep's trials.
 #[derive(Debug)]
 struct Order {
     goal: Goal,
     /// By number.
-    places: Vec<(TrialState, Cost)>,
+    places: Vec<(TrialState, Costs)>,
     /// The trials with a value, the best first.
-    ranked: BTreeSet<(Cost, TrialNumber)>,
+    ranked: BTreeSet<(Costs, TrialNumber)>,
 }
 
 impl Order {
@@ -66,15 +76,16 @@ impl Order {
     }
 
     fn set(&mut self, key: Key) {
-        let (place, cost) = (index(key.trial.0), Cost::new(key.objective, self.goal));
+        let place = index(key.trial.0);
+        let cost = (Cost::new(key.objective, self.goal), Cost::new(key.loss, Goal::Minimize));
         if self.places.len() <= place {
-            self.places.resize(place + 1, (TrialState::Queued, Cost::NONE));
+            self.places.resize(place + 1, (TrialState::Queued, (Cost::NONE, Cost::NONE)));
         }
         let Some(entry) = self.places.get_mut(place) else { return };
         let before = std::mem::replace(entry, (key.state, cost));
         if before.1 != cost {
             self.ranked.remove(&(before.1, key.trial));
-            if cost != Cost::NONE {
+            if cost.0 != Cost::NONE {
                 self.ranked.insert((cost, key.trial));
             }
         }
@@ -88,7 +99,7 @@ impl Order {
         let others = |first: usize, with_value: bool| {
             let places = self.places.iter().enumerate().skip(first);
             let wanted = places.filter(move |(_, (state, cost))| {
-                is_wanted(*state) && (with_value || *cost == Cost::NONE)
+                is_wanted(*state) && (with_value || cost.0 == Cost::NONE)
             });
             wanted.map(|(number, _)| TrialNumber(to_u32(number)))
         };
@@ -98,7 +109,7 @@ impl Order {
         }
         let after = match query.after.map(|after| (cost_of(after), after)) {
             None => Bound::Unbounded,
-            Some((Some(cost), after)) if cost != Cost::NONE => Bound::Excluded((cost, after)),
+            Some((Some(cost), after)) if cost.0 != Cost::NONE => Bound::Excluded((cost, after)),
             Some(_) => return others(next, false).take(limit).collect(),
         };
         let ranked = self.ranked.range((after, Bound::Unbounded)).map(|(_, trial)| *trial);

@@ -33,6 +33,8 @@ pub(super) struct StateRow {
     pub(super) last_epoch: u32,
     /// The epoch of the objective; `None` if the curve is empty.
     pub(super) counting_epoch: Option<u32>,
+    /// The finite validation loss of that epoch, by which trials of equal objectives are listed.
+    pub(super) counting_loss: Option<f64>,
     pub(super) retrained_epochs: u64,
 }
 
@@ -42,15 +44,15 @@ impl StateRow {
     /// primary key. With ORDER BY, SQLite prepares the statement again each time.
     pub(super) const SELECT: &str = "SELECT sweep, trial, state, attempts, worker, objective, \
         seconds, memory_bytes, message, stopped_epoch, stopped_rank, stopped_of, started_at, \
-        ended_at, last_epoch, counting_epoch, retrained_epochs, checksum FROM trial_states \
-        WHERE sweep = ?1 AND trial >= ?2";
+        ended_at, last_epoch, counting_epoch, counting_loss, retrained_epochs, checksum \
+        FROM trial_states WHERE sweep = ?1 AND trial >= ?2";
     /// Reads one trial.
     pub(super) const SELECT_ONE: &str = "SELECT sweep, trial, state, attempts, worker, objective, \
         seconds, memory_bytes, message, stopped_epoch, stopped_rank, stopped_of, started_at, \
-        ended_at, last_epoch, counting_epoch, retrained_epochs, checksum FROM trial_states \
-        WHERE sweep = ?1 AND trial = ?2";
+        ended_at, last_epoch, counting_epoch, counting_loss, retrained_epochs, checksum \
+        FROM trial_states WHERE sweep = ?1 AND trial = ?2";
     /// How many columns are before the checksum.
-    pub(super) const WIDTH: usize = 17;
+    pub(super) const WIDTH: usize = 18;
 
     /// The row of a trial that looks like this, without times.
     pub(super) fn new(view: &TrialView) -> Self {
@@ -67,6 +69,7 @@ impl StateRow {
             times: TrialTimes::default(),
             last_epoch: view.last.as_ref().map_or(0, Point::epoch),
             counting_epoch: view.counting_epoch(),
+            counting_loss: view.tie_loss(),
             retrained_epochs: view.retrained_epochs,
         }
     }
@@ -92,20 +95,22 @@ impl StateRow {
             optional(self.times.ended_at.as_deref(), text),
             small(self.last_epoch),
             optional(self.counting_epoch, small),
+            optional(self.counting_loss, real),
             int(self.retrained_epochs),
         ]
     }
 
-    /// Reads only what tells the trial's place in lists, which is faster: its number, its state and
-    /// its objective. The whole row is checked.
+    /// Reads only what tells the trial's place in lists, which is faster: its number, its state,
+    /// its objective and the loss that decides between equal ones. The whole row is checked.
     pub(super) fn read_place(
         row: &Row<'_>,
-    ) -> Result<(TrialNumber, TrialState, Option<f64>), StoreError> {
+    ) -> Result<(TrialNumber, TrialState, (Option<f64>, Option<f64>)), StoreError> {
         verify(row, Self::TABLE, Self::WIDTH)?;
         let state = row.get_ref(2).ok().and_then(|state| state.as_str().ok());
         let state = TrialState::ALL.into_iter().find(|known| Some(known.name()) == state);
         let unknown = || StoreError::corrupt(place(row, Self::TABLE), "its state is unknown");
-        Ok((TrialNumber(get(row, 1)?), state.ok_or_else(unknown)?, number(row, 5)?))
+        let values = (number(row, 5)?, number(row, 16)?);
+        Ok((TrialNumber(get(row, 1)?), state.ok_or_else(unknown)?, values))
     }
 
     /// Reads a row of [`StateRow::SELECT`].
@@ -134,7 +139,8 @@ impl StateRow {
             times: TrialTimes { started_at: get(row, 12)?, ended_at: get(row, 13)? },
             last_epoch: get(row, 14)?,
             counting_epoch: get(row, 15)?,
-            retrained_epochs: get::<i64>(row, 16)?.cast_unsigned(),
+            counting_loss: number(row, 16)?,
+            retrained_epochs: get::<i64>(row, 17)?.cast_unsigned(),
         })
     }
 }

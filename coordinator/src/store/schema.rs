@@ -97,6 +97,7 @@ CREATE TABLE trial_states (
     ended_at TEXT,
     last_epoch INTEGER NOT NULL,
     counting_epoch INTEGER,
+    counting_loss,
     retrained_epochs INTEGER NOT NULL,
     checksum INTEGER NOT NULL,
     PRIMARY KEY (sweep, trial)

@@ -279,11 +279,11 @@ impl<'a> Trials<'a> {
         row.times.update(facts.times);
         let sql = "INSERT OR REPLACE INTO trial_states (sweep, trial, state, attempts, worker, \
                    objective, seconds, memory_bytes, message, stopped_epoch, stopped_rank, \
-                   stopped_of, started_at, ended_at, last_epoch, counting_epoch, \
+                   stopped_of, started_at, ended_at, last_epoch, counting_epoch, counting_loss, \
                    retrained_epochs, checksum) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, \
-                   ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)";
+                   ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19)";
         execute(self.transaction, sql, &with_checksum(StateRow::TABLE, &row.cells(sweep)))?;
-        Ok(Key::new(row.trial, row.state, row.objective))
+        Ok(Key::new(row.trial, row.state, (row.objective, row.counting_loss)))
     }
 
     /// The trial as it was written last.

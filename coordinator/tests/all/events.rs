@@ -13,7 +13,7 @@ use caviar_common::spec::StoppingRule;
 use caviar_core::event::{
     CheckpointChanged, Cost, EpochRecorded, EpochsRecorded, Event, GrantedTrial, LeaseEnd,
     LeaseEnded, LeaseGranted, LeaseRestored, LossWithdrawn, Payload, Rung, ScoringStarted,
-    StoredAssignment, SweepCreated, SweepDeleted, SweepResized, TrialDecided, TrialFinished,
+    StoredAssignment, SweepCreated, SweepDeleted, SweepResized, Ties, TrialDecided, TrialFinished,
     TrialPassed, TrialSampled, TrialStopped, TrialsAsked, WinnerScored, WorkerLost,
 };
 
@@ -30,6 +30,7 @@ pub(crate) fn created(id: u64, name_of_sweep: &str) -> Event {
         warm_start: Vec::new(),
         rungs: None,
         auto_slots: None,
+        ties: Ties::Loss,
     };
     Event::new(SweepId(id), Box::new(created))
 }
@@ -95,7 +96,7 @@ fn checkpointed(sweep: u64, trial: u32, lease: u64) -> Event {
     Event::new(SweepId(sweep), CheckpointChanged { trial, lease, checkpoint, reason: None })
 }
 
-fn finished(sweep: u64, trial: u32, lease: u64, outcome: Outcome) -> Event {
+pub(crate) fn finished(sweep: u64, trial: u32, lease: u64, outcome: Outcome) -> Event {
     let finished = TrialFinished {
         trial: TrialNumber(trial),
         lease: LeaseId(lease),

@@ -15,6 +15,8 @@ mod figures;
 #[cfg(test)]
 mod large;
 #[cfg(test)]
+mod order;
+#[cfg(test)]
 mod program;
 #[cfg(test)]
 mod read_only;

@@ -23,7 +23,7 @@ use crate::events::{
 };
 use crate::support::{append, append_with, loaded, metrics, rows};
 
-fn place() -> (tempfile::TempDir, PathBuf) {
+pub(crate) fn place() -> (tempfile::TempDir, PathBuf) {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("caviar.db");
     (directory, path)
@@ -441,7 +441,7 @@ fn a_damaged_row_of_a_reading_table_is_never_shown() {
 }
 
 /// Sweep 1, which minimises the training loss.
-fn created_for_loss() -> Event {
+pub(crate) fn created_for_loss() -> Event {
     let mut event = created(1, "digits");
     if let Payload::SweepCreated(created) = &mut event.payload {
         created.spec.objective.metric = Metric::TrainLoss;
@@ -476,41 +476,6 @@ fn a_trial_is_shown_with_the_epoch_of_its_objective_and_the_last_one() {
     }
     let best = EpochMetrics { spread: Some(0.1 + 0.2), ..metrics(3, 0.25) };
     assert_eq!(shown(None).0, Some(best.into()));
-}
-
-#[test]
-fn a_page_has_the_trials_of_a_query_in_its_order() {
-    let (_directory, path) = place();
-    let mut store = SqliteStore::open(&path).unwrap();
-    let mut events = vec![created_for_loss()];
-    // The even trials complete with these objectives, and the odd ones wait.
-    let objectives = [0.5, 0.25, 0.5, f64::INFINITY, 0.75];
-    for (trial, objective) in (0..10).zip(objectives.iter().flat_map(|o| [Some(*o), None])) {
-        events.push(sampled(1, trial));
-        let Some(objective) = objective else { continue };
-        events.extend(completed(1, trial, u64::from(trial) + 1, objective));
-    }
-    append(&mut store, &events).unwrap();
-    let mut reader = store.readers().unwrap().open().unwrap();
-    let mut page = |order, states: &[TrialState], after: Option<u32>, limit| {
-        let (states, after) = (states.to_vec(), after.map(TrialNumber));
-        let all = TrialQuery::all(SweepId(1), Goal::Minimize);
-        let page =
-            reader.trials(&TrialQuery { known: 10, states, order, after, limit, ..all }).unwrap();
-        (page.trials.iter().map(|t| t.trial.0).collect::<Vec<_>>(), page.has_more)
-    };
-    use TrialOrder::{Number, Objective};
-    assert_eq!(page(Number, &[], None, 3), (vec![0, 1, 2], true));
-    assert_eq!(page(Number, &[], Some(6), 3), (vec![7, 8, 9], false));
-    assert_eq!(page(Number, &[], Some(9), 3), (vec![], false));
-    assert_eq!(page(Number, &[TrialState::Queued], Some(1), 3), (vec![3, 5, 7], true));
-    assert_eq!(page(Objective, &[], None, 4), (vec![2, 0, 4, 8], true));
-    assert_eq!(page(Objective, &[], Some(8), 9), (vec![1, 3, 5, 6, 7, 9], false));
-    assert_eq!(page(Objective, &[TrialState::Completed], Some(0), 9), (vec![4, 8, 6], false));
-    assert_eq!(page(Objective, &[TrialState::Failed], None, 9), (vec![], false));
-    // What is committed later is in its place, although the order was read before.
-    append(&mut store, &completed(1, 1, 50, 0.3)).unwrap();
-    assert_eq!(page(Objective, &[], None, 2), (vec![2, 1], true));
 }
 
 #[test]

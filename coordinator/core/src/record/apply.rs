@@ -11,6 +11,7 @@ use caviar_common::numbers::index;
 use caviar_common::outcome::Outcome;
 #[cfg(doc)]
 use caviar_common::outcome::TrialState;
+use caviar_common::standing::Standing;
 use caviar_search::stopping::rungs;
 use caviar_search::{History, Observation, SortedList, Stage, Suggestion};
 
@@ -146,7 +147,7 @@ fn keep_epochs(trial: &mut Trial, epoch: u32) -> Result<(), Broken> {
 
 /// Takes a trial out of flight, for those who write it into tables.
 fn retire(sweep: &mut Sweep, number: TrialNumber) -> Option<(SweepId, Arc<Trial>)> {
-    let is_best = sweep.statistics.best.is_some_and(|(_, best)| best == number);
+    let is_best = sweep.statistics.best.is_some_and(|best| best.trial == number);
     Some((sweep.id, sweep.trials.retire(number, is_best)?))
 }
 
@@ -166,9 +167,10 @@ fn settle(sweep: &mut Sweep, number: TrialNumber) {
     let trial = sweep.trials.get(number);
     let result = trial.and_then(|trial| Some((sweep.cost(trial)?, sweep.objective(trial)?)));
     let (Some(trial), Some((cost, objective))) = (trial, result) else { return };
-    sweep.statistics.settle(number, &trial.reason, (cost, objective));
+    let standing = Standing { cost, loss: sweep.tie_loss(trial), trial: number };
+    sweep.statistics.settle(standing, &trial.reason, objective);
     if let Some(model) = trial.model {
-        let kept = KeptModel { cost, trial: number, objective, model };
+        let kept = KeptModel { standing, objective, model };
         sweep.models.insert(kept, sweep.spec.keep.models);
     }
 }
@@ -177,7 +179,7 @@ fn create_sweep(record: &mut Record, id: SweepId, created: &SweepCreated) -> Res
     if record.sweeps.contains_key(&id) || id < record.next_sweep {
         return Err(Broken(format!("sweep {id} was created before")));
     }
-    let SweepCreated { request_id, spec, data, warm_start, rungs: recorded, auto_slots } =
+    let SweepCreated { request_id, spec, data, warm_start, rungs: recorded, auto_slots, ties } =
         created.clone();
     let rungs = recorded.unwrap_or_else(|| rungs(spec.stopping, spec.max_epochs()));
     record.names.insert(spec.name.clone(), id);
@@ -190,6 +192,7 @@ fn create_sweep(record: &mut Record, id: SweepId, created: &SweepCreated) -> Res
         phase: Phase::Searching,
         is_paused: false,
         auto_slots,
+        ties,
         resizes: Vec::new(),
         trials: Trials::default(),
         rung_costs: vec![SortedList::new(); rungs.len()],

@@ -18,6 +18,7 @@ use std::fmt;
 pub use super::execution::{CheckpointChanged, LeaseRestored, LossWithdrawn};
 pub use super::suggestion::StoredAssignment;
 pub(crate) use super::suggestion::{restore_suggestion, store_suggestion};
+pub use super::ties::Ties;
 use caviar_common::ask::AskKey;
 use caviar_common::assignment::Assignment;
 use caviar_common::compact::CompactBox;
@@ -257,6 +258,9 @@ pub struct SweepCreated {
     /// number, and in stores of releases that had no `auto`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub auto_slots: Option<u32>,
+    /// What decides between completed trials of equal cost.
+    #[serde(default, skip_serializing_if = "Ties::are_by_number")]
+    pub ties: Ties,
 }
 
 /// The results of an earlier sweep, in the order of its decisions: the values of the parameters

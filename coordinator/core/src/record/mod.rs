@@ -22,6 +22,7 @@ pub(crate) mod sampling;
 pub mod snapshot;
 pub mod state;
 mod suggestion;
+mod ties;
 
 pub(crate) use abandon::{abandon, leave_a_gap, reserve};
 pub(crate) use apply::apply;

@@ -13,7 +13,7 @@ use caviar_search::stopping::rungs;
 use crate::Coordinator;
 use crate::halt::Halt;
 use crate::input::{Refusal, Reply};
-use crate::record::event::{Payload, SweepCreated, SweepDeleted, SweepResized};
+use crate::record::event::{Payload, SweepCreated, SweepDeleted, SweepResized, Ties};
 use crate::record::state::{Phase, Sweep};
 use crate::volatile::Worker;
 
@@ -44,7 +44,8 @@ impl Coordinator {
         if let Some(slots) = auto_slots {
             spec.search.parallelism = Parallelism::Trials(spec.search.auto_parallelism(slots));
         }
-        let created = SweepCreated { request_id, spec, data, warm_start, rungs, auto_slots };
+        let ties = Ties::Loss;
+        let created = SweepCreated { request_id, spec, data, warm_start, rungs, auto_slots, ties };
         self.emit(id, Box::new(created))?;
         Ok(Reply::Sweep(id))
     }

@@ -28,4 +28,6 @@ mod support;
 #[cfg(test)]
 mod sweeps;
 #[cfg(test)]
+mod ties;
+#[cfg(test)]
 mod warm_start;

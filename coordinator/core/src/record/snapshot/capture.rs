@@ -13,7 +13,7 @@ use serde::Serialize;
 use super::stored::{StoredAsk, StoredTrial, SweepPart};
 use super::{Encoded, Part, PartKind, RecordPart, VERSION, Written, WrittenSweep};
 use crate::record::Broken;
-use crate::record::event::{EarlierResults, SweepCreated, SweepResized};
+use crate::record::event::{EarlierResults, SweepCreated, SweepResized, Ties};
 use crate::record::state::past::to_bytes;
 use crate::record::state::{
     Asks, Lease, Models, Phase, Record, Scoring, Statistics, Sweep, Trials,
@@ -42,6 +42,7 @@ struct SweepCapture {
     phase: Phase,
     is_paused: bool,
     auto_slots: Option<u32>,
+    ties: Ties,
     resizes: Vec<SweepResized>,
     clock: u64,
     statistics: Statistics,
@@ -109,6 +110,7 @@ impl SweepCapture {
             phase: sweep.phase,
             is_paused: sweep.is_paused,
             auto_slots: sweep.auto_slots,
+            ties: sweep.ties,
             resizes: sweep.resizes.clone(),
             clock: sweep.clock,
             statistics: sweep.statistics.clone(),
@@ -164,6 +166,7 @@ impl SweepCapture {
             warm_start: EarlierResults::clone(&self.warm_start),
             rungs: Some(self.rungs.clone()),
             auto_slots: self.auto_slots,
+            ties: self.ties,
         }
     }
 

@@ -139,7 +139,7 @@ impl RestoredSweep {
 
     fn into_sweep(self, state: SweepPart) -> Result<Sweep, Broken> {
         let Self { id, created, chunks, .. } = self;
-        let SweepCreated { request_id, spec, data, warm_start, rungs, auto_slots } = created;
+        let SweepCreated { request_id, spec, data, warm_start, rungs, auto_slots, ties } = created;
         let rungs = rungs.unwrap_or_default();
         let is_unloaded = chunks.is_empty() && state.has_ended();
         let rung_costs = if is_unloaded { Vec::new() } else { chunks.rung_costs(rungs.len()) };
@@ -163,6 +163,7 @@ impl RestoredSweep {
             phase: state.phase,
             is_paused: state.is_paused,
             auto_slots,
+            ties,
             resizes: state.resizes,
             trials,
             rung_costs,

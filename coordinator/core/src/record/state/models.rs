@@ -1,24 +1,22 @@
 //! The models that a sweep keeps: those of its best trials.
 
-use caviar_common::ids::TrialNumber;
 use caviar_common::message::{KeepRule, StoredModel};
 use caviar_common::numbers::index;
+use caviar_common::standing::Standing;
 use serde::{Deserialize, Serialize};
 
 /// A model that is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct KeptModel {
-    /// The cost of its trial: lower is better.
-    pub cost: f64,
-    /// Its trial.
-    pub trial: TrialNumber,
+    /// Its trial, and how good that is.
+    pub standing: Standing,
     /// The value of the objective.
     pub objective: f64,
     /// Its epoch and its bytes.
     pub model: StoredModel,
 }
 
-/// The models of the best completed trials, ordered by (cost, trial number).
+/// The models of the best completed trials, the best first.
 ///
 /// Which trials they are does not depend on the order in which they end: each trial whose model was
 /// not stored, because the sweep had enough better ones, is not among the best at the end either.
@@ -34,22 +32,21 @@ impl Models {
 
     /// Adds the model of a trial unless it is known, and drops the worst one beyond `most`.
     pub(in crate::record) fn insert(&mut self, new: KeptModel, most: u32) {
-        if self.0.iter().any(|known| known.trial == new.trial) {
+        if self.0.iter().any(|known| known.standing.trial == new.standing.trial) {
             return;
         }
-        let is_before = |known: &KeptModel| {
-            known.cost.total_cmp(&new.cost).then(known.trial.cmp(&new.trial)).is_lt()
-        };
+        let is_before = |known: &KeptModel| known.standing.order(&new.standing).is_lt();
         let place = self.0.partition_point(is_before);
         self.0.insert(place, new);
         self.0.truncate(index(most));
     }
 
-    /// Which models are worth storing if `most` are kept.
+    /// Which models are worth storing if `most` are kept. A model as good as the worst one is, since
+    /// its loss or its number may decide.
     pub(super) fn rule(&self, most: u32) -> KeepRule {
         match self.0.last() {
             _ if most == 0 => KeepRule::Nothing,
-            Some(worst) if self.0.len() >= index(most) => KeepRule::UpTo(worst.cost),
+            Some(worst) if self.0.len() >= index(most) => KeepRule::UpTo(worst.standing.cost),
             Some(_) | None => KeepRule::All,
         }
     }
@@ -58,15 +55,19 @@ impl Models {
 #[cfg(test)]
 mod tests {
     use caviar_common::blob::{Blob, BlobName};
+    use caviar_common::ids::TrialNumber;
     use proptest::prelude::*;
 
     use super::*;
 
-    fn kept(trial: u32, cost: u32) -> KeptModel {
+    /// A model of a trial of this cost and this loss; 0 stands for none.
+    fn kept(trial: u32, (cost, loss): (u32, u32)) -> KeptModel {
         let blob = Blob { name: BlobName::from_hash([0; 32]), bytes: 1 };
         let cost = f64::from(cost);
+        let loss = (loss > 0).then(|| f64::from(loss));
         let model = StoredModel { epoch: 1, blob };
-        KeptModel { cost, trial: TrialNumber(trial), objective: -cost, model }
+        let standing = Standing { cost, loss, trial: TrialNumber(trial) };
+        KeptModel { standing, objective: -cost, model }
     }
 
     proptest! {
@@ -74,7 +75,7 @@ mod tests {
         /// the rule asks for.
         #[test]
         fn the_best_are_kept_in_any_order_of_ends(
-            costs in prop::collection::vec(0_u32..9, 1..40),
+            costs in prop::collection::vec((0_u32..5, 0_u32..4), 1..40),
             order in prop::collection::vec(any::<prop::sample::Index>(), 40),
             most in 0_u32..6,
         ) {
@@ -89,15 +90,19 @@ mod tests {
                 let is_stored = match models.rule(most) {
                     KeepRule::Nothing => false,
                     KeepRule::All => true,
-                    KeepRule::UpTo(cost) => next.cost <= cost,
+                    KeepRule::UpTo(cost) => next.standing.cost <= cost,
                 };
                 if is_stored {
                     models.insert(next, most);
                     models.insert(next, most);
                 }
             }
-            let mut best = all;
-            best.sort_by(|a, b| a.cost.total_cmp(&b.cost).then(a.trial.cmp(&b.trial)));
+            let best = all;
+            // A stable sort: of equal trials, the lower number comes first.
+            let places = costs.iter().map(|(cost, loss)| (*cost, *loss == 0, *loss));
+            let mut places: Vec<_> = places.zip(best).collect();
+            places.sort_by_key(|(place, _)| *place);
+            let mut best: Vec<KeptModel> = places.into_iter().map(|(_, kept)| kept).collect();
             best.truncate(usize::try_from(most).unwrap());
             prop_assert_eq!(models.kept(), best);
         }

@@ -5,6 +5,7 @@ use caviar_common::ids::TrialNumber;
 use caviar_common::numbers::{index, to_u32};
 use caviar_common::outcome::TrialState;
 use caviar_common::reason::{Reason, SearchBox};
+use caviar_common::standing::Standing;
 use caviar_common::view::{Counts, MAX_BOXES};
 use serde::{Deserialize, Serialize};
 
@@ -16,9 +17,8 @@ const KEPT_BOXES: usize = 64;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Statistics {
     pub(in crate::record) counts: Counts,
-    /// The lowest cost of a trial that no rung can stop any more, with the trial's number. Of equal
-    /// costs, the lowest number.
-    pub(in crate::record) best: Option<(f64, TrialNumber)>,
+    /// The best trial that no rung can stop any more.
+    pub(in crate::record) best: Option<Standing>,
     pub(in crate::record) rounds: Vec<RoundStatistics>,
     pub(in crate::record) boxes: Boxes,
     /// Trials in flight that have ended and wait for their decision.
@@ -113,17 +113,16 @@ impl Statistics {
         }
     }
 
-    /// Takes the final cost and objective of a trial that no rung can stop any more.
+    /// Takes the final standing and objective of a trial that no rung can stop any more.
     pub(in crate::record) fn settle(
         &mut self,
-        trial: TrialNumber,
+        standing: Standing,
         reason: &Reason,
-        (cost, objective): (f64, f64),
+        objective: f64,
     ) {
-        let is_better =
-            |best: (f64, TrialNumber)| cost.total_cmp(&best.0).then(trial.cmp(&best.1)).is_lt();
-        if self.best.is_none_or(is_better) {
-            self.best = Some((cost, trial));
+        let cost = standing.cost;
+        if self.best.is_none_or(|best| standing.order(&best).is_lt()) {
+            self.best = Some(standing);
         }
         if let Some(round) = self.round_mut(reason)
             && round.best.is_none_or(|(best, _)| cost.total_cmp(&best).is_lt())

@@ -19,6 +19,7 @@ use serde::{Deserialize, Serialize};
 use super::trials::Trials;
 use super::{ExpiredLease, Lease, Models, PastTrial, Statistics, Trial, Urgency};
 use crate::record::event::{EarlierResults, SweepResized};
+use crate::record::ties::Ties;
 
 /// How far a sweep is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -51,6 +52,7 @@ pub struct Sweep {
     pub(in crate::record) phase: Phase,
     pub(in crate::record) is_paused: bool,
     pub(in crate::record) auto_slots: Option<u32>,
+    pub(in crate::record) ties: Ties,
     pub(in crate::record) resizes: Vec<SweepResized>,
     pub(in crate::record) trials: Trials,
     pub(in crate::record) rungs: Vec<u32>,
@@ -437,6 +439,12 @@ impl Sweep {
         if has_diverged { trial.last() } else { trial.counting() }
     }
 
+    /// The loss that decides between this trial and others of equal cost, if one does.
+    pub(in crate::record) fn tie_loss(&self, trial: &Trial) -> Option<f64> {
+        let point = self.counting(trial).filter(|_| self.ties == Ties::Loss);
+        point.and_then(Point::tie_loss)
+    }
+
     /// The models of the best completed trials that no rung can stop any more.
     pub const fn models(&self) -> &Models {
         &self.models
@@ -502,9 +510,9 @@ impl Sweep {
         trial.state().is_final() || self.rung_cost(trial).is_some()
     }
 
-    /// The completed trial with the lowest cost that no rung can stop any more, and of equal ones
-    /// the lowest number.
+    /// The best completed trial that no rung can stop any more: that of the lowest cost. [`Ties`]
+    /// says what decides between equal ones.
     pub fn best(&self) -> Option<&Trial> {
-        self.trial(self.statistics.best?.1)
+        self.trial(self.statistics.best?.trial)
     }
 }
