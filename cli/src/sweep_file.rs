@@ -14,8 +14,8 @@ use caviar_common::data::{DataSpec, DataSummary};
 use caviar_common::error::{ErrorClass, Problem, Problems};
 use caviar_common::ids::Name;
 use caviar_common::limits::MAX_SWEEP_FILE_BYTES;
+use caviar_common::spec::SweepSpec;
 use caviar_common::spec::file::{SweepFile, parse};
-use caviar_common::spec::{Preset, SweepSpec};
 use caviar_common::view::SweepView;
 use caviar_data::{BlockSource, DataError, Dataset, load};
 use toml::de::DeTable;
@@ -98,13 +98,9 @@ impl SweepSource {
 
     /// Whether the file asks for something else than the sweep that was created from it.
     pub(crate) fn has_changed_since(&self, sweep: &SweepView) -> bool {
-        let answers = |preset| {
-            let mut spec = SweepSpec { preset, ..self.spec.clone() };
-            spec.resolve(&sweep.data);
-            sweep.spec.answers(&spec)
-        };
-        // A sweep of an earlier release has the basic preset unless it says otherwise.
-        !answers(self.spec.preset) && (self.spec.preset.is_some() || !answers(Some(Preset::Basic)))
+        let mut spec = self.spec.clone();
+        spec.resolve(&sweep.data);
+        !sweep.spec.answers(&spec)
     }
 
     /// Reads the data and checks the sweep on it.

@@ -49,7 +49,8 @@ fn two_labels_are_learnt_predicted_and_judged_together() {
     stdout(folder, "init homes.csv --label price --label share --trials 6");
     let file = std::fs::read_to_string(folder.join("homes.toml")).unwrap();
     assert!(file.contains("\nlabel = [\"price\", \"share\"]\ntask = \"regression\"\n"), "{file}");
-    let file = file.replace("epochs = 30", "epochs = 20");
+    assert!(file.contains("\nepochs = 128\n"), "{file}");
+    let file = file.replace("epochs = 128", "epochs = 20");
     std::fs::write(folder.join("homes.toml"), file + "[objective]\nmetric = \"r2\"\n").unwrap();
     let checked = stdout(folder, "check homes.toml");
     assert!(checked.contains(", 2 numbers to predict\n"), "{checked}");

@@ -5,8 +5,10 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::blob::Blob;
+use crate::limits::MAX_INPUT_BYTES_IN_MEMORY;
 use crate::measure::Measure;
 use crate::metric::Score;
+use crate::numbers::to_u64;
 use crate::text::quoted;
 
 /// The kind of prediction.
@@ -230,6 +232,9 @@ pub struct DataSummary {
     /// records of early releases, whose trials had neither.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub numbers: u32,
+    /// Whether the inputs are the pixels of images.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub pixels: bool,
     /// Outputs of the network: the number of classes, or 1 for regression.
     pub outputs: u32,
     /// The folds of a cross-validation, at least 2; 1 without.
@@ -260,6 +265,7 @@ impl Default for DataSummary {
             test: 0,
             features: 0,
             numbers: 0,
+            pixels: false,
             outputs: 0,
             folds: 1,
             digest: String::new(),
@@ -271,6 +277,18 @@ impl Default for DataSummary {
     }
 }
 
+impl DataSummary {
+    /// Whether the inputs of all rows are in temporary files, because as 32-bit floats they take
+    /// more than [`MAX_INPUT_BYTES_IN_MEMORY`].
+    pub fn is_in_files(&self) -> bool {
+        // With folds, the rows to validate on are those of the training split.
+        let validation = if self.folds > 1 { 0 } else { self.validation };
+        let rows = self.train.saturating_add(validation).saturating_add(self.test);
+        let bytes = rows.saturating_mul(4).saturating_mul(self.features.into());
+        bytes > to_u64(MAX_INPUT_BYTES_IN_MEMORY)
+    }
+}
+
 const fn one() -> u32 {
     1
 }
@@ -278,6 +296,11 @@ const fn one() -> u32 {
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
 const fn is_one(folds: &u32) -> bool {
     *folds == 1
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+const fn is_false(value: &bool) -> bool {
+    !*value
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]

@@ -56,7 +56,7 @@ fn a_measure_that_compares_labels_needs_different_ones() {
     assert_eq!(
         error,
         "objective.metric = \"roc_auc\": every row of the validation split has the class \"a\", \
-         and this measure compares different classes: expected a validation split that has them, \
+         and this measure compares different classes: expected rows to validate on that have them, \
          or another metric"
     );
     let spec = file::parse(FILE).unwrap().spec;

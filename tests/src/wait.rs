@@ -3,8 +3,9 @@
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-/// Far more than any step takes. A test whose programs hang fails by then.
-pub const PATIENCE: Duration = Duration::from_secs(180);
+/// Far more than any step takes, a whole sweep on a slow and busy machine among them. A test whose
+/// programs hang fails by then.
+pub const PATIENCE: Duration = Duration::from_secs(600);
 /// The time between two looks.
 const PAUSE: Duration = Duration::from_millis(50);
 

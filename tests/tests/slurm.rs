@@ -122,8 +122,8 @@ fn a_job_on_three_nodes_survives_the_loss_of_one_with_the_result_of_one_process(
 #[test]
 fn workers_by_demand_replace_a_cancelled_one_with_the_result_of_one_process() {
     let Some(slurm) = Slurm::start() else { return };
-    // The sweep must last until a second job has started, on a fast machine too.
-    let sweep = SWEEP.replace("epochs = 150", "epochs = 2000");
+    // The sweep must last until a second job has started, on a fast machine too: half a minute.
+    let sweep = SWEEP.replace("epochs = 150", "epochs = 600");
     let expected = Place::new("nodes", &sweep).run("2");
     let place = Place::new("nodes", &sweep);
     let folder = folder_of(&place);

@@ -103,8 +103,13 @@ impl Contents<'_> {
             figures::markdown(reports, self.model.schema())
         };
         let metrics = if self.is_refit { format!("{REFIT}{metrics}") } else { metrics };
-        let by_split: serde_json::Map<String, serde_json::Value> =
+        let mut by_split: serde_json::Map<String, serde_json::Value> =
             reports.iter().map(|(split, report)| (split.clone(), json!(report))).collect();
+        let labels = figures::several(self.model.schema());
+        if !labels.is_empty() {
+            // The order of `outputs` in each report.
+            by_split.insert("labels".to_owned(), json!(labels));
+        }
         let pretty = |value: &serde_json::Value| -> anyhow::Result<Vec<u8>> {
             let mut bytes = serde_json::to_vec_pretty(value)?;
             bytes.push(b'\n');

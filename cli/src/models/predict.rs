@@ -1,5 +1,6 @@
 //! `caviar predict`: a table with the predictions of a model.
 
+use std::collections::HashSet;
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
@@ -84,7 +85,7 @@ struct RowWriter<'s> {
 
 impl RowWriter<'_> {
     /// The names of the new columns: `prediction`, with several labels one for each, and one for
-    /// each class. Each that the table has already gets an underscore.
+    /// each class. Each that the table has already, or that is new already, gets an underscore.
     fn names(&self, existing: &[String]) -> Vec<String> {
         let schema = self.schema;
         let predictions: Vec<String> = if schema.more_labels.is_empty() {
@@ -93,10 +94,11 @@ impl RowWriter<'_> {
             schema.labels().map(|label| format!("prediction_{}", label.name)).collect()
         };
         let classes = schema.label.classes.iter().map(|class| format!("p_{class}"));
+        let mut taken: HashSet<String> = existing.iter().cloned().collect();
         let names = predictions.into_iter().chain(classes);
         names
             .map(|mut name| {
-                while existing.contains(&name) {
+                while !taken.insert(name.clone()) {
                     name.push('_');
                 }
                 name

@@ -2,7 +2,7 @@
 
 use caviar_common::data::Task;
 use caviar_metrics::{Measure, Predictions, Report, ensemble, temperature};
-use caviar_model::{Kept, Member, Model};
+use caviar_model::{Kept, MAX_MEMBERS, Member, Model};
 
 use crate::failure::Failure;
 
@@ -28,8 +28,9 @@ impl Selected {
     }
 
     /// An average of some of the models, chosen by their predictions for the validation split:
-    /// greedily and with repetition, by the log loss or the RMSE of the average (Caruana et al.
-    /// 2004).
+    /// greedily and with repetition, by the log loss of the average, or its RMSE with each label in
+    /// deviations of the training split, so that labels of any unit count the same (Caruana et al.
+    /// 2004). A trial with folds or repeats has many networks, so that fewer trials fit into a model.
     pub(super) fn ensemble(kept: &[Self]) -> anyhow::Result<Self> {
         let lists = |split: fn(&Self) -> Option<Predictions>| -> Option<Vec<Predictions>> {
             kept.iter().map(split).collect()
@@ -46,7 +47,13 @@ impl Selected {
             Task::Classification => Measure::LogLoss,
             Task::Regression => Measure::Rmse,
         };
-        let weights = ensemble::select(&validations, measure, ROUNDS)?;
+        let scales: Vec<f64> =
+            first.model.schema().standards().iter().map(|standard| standard.scale).collect();
+        let in_deviations = validations.iter().cloned().map(|it| it.scaled(&scales));
+        let judged: Vec<Predictions> = in_deviations.collect();
+        let networks = kept.iter().map(|it| it.model.members().len()).max().unwrap_or(1);
+        let most = MAX_MEMBERS / networks.max(1);
+        let weights = ensemble::select(&judged, measure, ROUNDS, most)?;
         let members = weights.iter().flat_map(|(number, weight)| {
             let members = kept.get(*number).map(|it| it.model.members()).unwrap_or_default();
             let weighted =

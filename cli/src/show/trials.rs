@@ -122,8 +122,16 @@ fn failures(out: &mut impl Write, trials: &[TrialView], page: Page) -> io::Resul
 pub(crate) fn csv(out: &mut impl Write, sweep: &SweepView, trials: &[TrialView]) -> io::Result<()> {
     let parameters = parameters(sweep);
     let mut writer = csv::Writer::from_writer(out);
-    let first =
-        ["trial", "state", "source", "round", "epochs", "objective", "objective_epoch", "epoch"];
+    let first = [
+        "trial",
+        "state",
+        "source",
+        "round",
+        "epochs",
+        "objective",
+        "objective_epoch",
+        "last_epoch",
+    ];
     let columns = metrics(sweep);
     let last = ["seconds", "worker", "attempts", "message"];
     writer
@@ -218,7 +226,7 @@ trial  state      round  epoch  validation_accuracy  learning_rate  layers  time
         let mut out = Vec::new();
         csv(&mut out, &samples::sweep(), &samples::trials()).unwrap();
         let expected = "\
-trial,state,source,round,epochs,objective,objective_epoch,epoch,learning_rate,layers,\
+trial,state,source,round,epochs,objective,objective_epoch,last_epoch,learning_rate,layers,\
 train_loss,train_accuracy,validation_loss,validation_accuracy,seconds,worker,attempts,message
 0,completed,round,1,2,0.95,2,2,0.01,2,0.25,0.95,0.25,0.95,1.5,local,1,
 1,diverged,round,1,2,,1,1,0.9,2,NaN,0.1,NaN,0.1,1.5,local,1,

@@ -5,6 +5,7 @@ use caviar_common::numbers::{to_u32, to_u64};
 
 use crate::error::{DataError, shown};
 use crate::examples::Targets;
+use crate::fields::{GROUP, IGNORE, TIME, TYPES, WEIGHT};
 use crate::forms::Form;
 use crate::inputs::Inputs;
 use crate::limits::{MAX_FEATURES, MAX_VALUES, MIN_ROWS};
@@ -48,6 +49,7 @@ impl Dataset {
         label_field: &'static str,
     ) -> Result<Self, DataError> {
         let path = spec.source.as_str();
+        check_roles(&table, spec)?;
         let rows = table.labels.len();
         if rows < MIN_ROWS {
             return Err(DataError::TooFewRows { path: path.to_owned(), rows });
@@ -223,6 +225,29 @@ impl Dataset {
         match &self.parts.targets {
             Targets::Classes(_) => to_u32(self.parts.classes.len()).max(1),
             Targets::Values(numbers) => to_u32(numbers.outputs()),
+        }
+    }
+}
+
+/// Checks that a label has no other role: it could not have both.
+fn check_roles(table: &Table, spec: &DataSpec) -> Result<(), DataError> {
+    let group = spec.split.group.iter().map(|name| (GROUP, name));
+    let time = spec.split.time.iter().map(|name| (TIME, name));
+    let weight = spec.weights.column.iter().map(|name| (WEIGHT, name));
+    let ignored = spec.table.ignore.iter().map(|name| (IGNORE, name));
+    let typed = spec.table.types.keys().map(|name| (TYPES, name));
+    let is_label = |name: &String| {
+        *name == table.label || table.more_labels.iter().any(|label| label.name == *name)
+    };
+    match group.chain(time).chain(weight).chain(ignored).chain(typed).find(|(_, n)| is_label(n)) {
+        None => Ok(()),
+        Some((field, name)) => {
+            let remedy = if field == TYPES {
+                "remove it; data.task says how the label is read"
+            } else {
+                "expected another column, or another data.label"
+            };
+            Err(DataError::LabelToo { field, name: shown(name), remedy })
         }
     }
 }

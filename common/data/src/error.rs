@@ -327,6 +327,24 @@ pub enum DataError {
         /// The label of every row.
         value: String,
     },
+    /// A column that is a label and has another role too.
+    #[error("{name:?} is the label: {remedy}")]
+    LabelToo {
+        /// The field of the sweep file that names the column.
+        field: &'static str,
+        /// The name of the column.
+        name: String,
+        /// What to do.
+        remedy: &'static str,
+    },
+    /// A label of regression without a scale in the training split.
+    #[error("the label {label:?} {why}: expected a label that varies there, or another split")]
+    NoScale {
+        /// The name of the label.
+        label: String,
+        /// What is wrong with its numbers.
+        why: String,
+    },
     /// Fewer than two rows per class on average.
     #[error(
         "{path}: {classes} classes in {rows} rows are too many to learn: set task = \"regression\" \

@@ -62,7 +62,7 @@ impl DataError {
             | Self::OpenQuote { .. }
             | Self::BrokenCell { .. }
             | Self::LongRow { .. } => SOURCE,
-            Self::LabelNotGiven { .. } | Self::NoSuchColumn { .. } => LABEL,
+            Self::LabelNotGiven { .. } | Self::NoSuchColumn { .. } | Self::NoScale { .. } => LABEL,
             Self::LabelsNotGiven { .. } | Self::CountMismatch { .. } => LABELS,
             Self::SharesTooLarge { .. } | Self::SmallTraining { .. } => VALIDATION,
             Self::NoTime { .. } | Self::UnorderedTime { .. } => TIME,
@@ -84,6 +84,7 @@ impl DataError {
             | Self::Truncated { field, .. }
             | Self::Trailing { field, .. }
             | Self::OneLabel { field, .. }
+            | Self::LabelToo { field, .. }
             | Self::ManyClasses { field, .. }
             | Self::Share { field, .. }
             | Self::EmptySplit { field, .. } => field,

@@ -42,8 +42,8 @@ pub enum SchemaError {
     /// A file without a header that has too few columns.
     #[error(
         "{path}: has {found} column{} and no header, so the model finds its columns by their \
-         places: it needs {needed}, and column {label} is the label; a file without labels must \
-         keep that column, with empty cells, unless it is the last one",
+         places: it needs {needed}, and {labels}; a file without labels must keep such a column, with \
+         empty cells, unless it is the last one",
         plural(*.found)
     )]
     FewColumns {
@@ -53,8 +53,8 @@ pub enum SchemaError {
         found: usize,
         /// How many columns it needs.
         needed: usize,
-        /// The place of the label, from 1.
-        label: String,
+        /// The places of the labels, from 1, in words.
+        labels: String,
     },
     /// A delimiter that cannot separate cells.
     #[error("delimiter {delimiter:?}: expected one ASCII character other than a quote or line end")]

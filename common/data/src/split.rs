@@ -9,7 +9,7 @@ use caviar_common::seed::{Purpose, Seed};
 use crate::dataset::Dataset;
 use crate::draw::Rows;
 use crate::encode::Encoder;
-use crate::error::DataError;
+use crate::error::{DataError, shown};
 use crate::examples::{Examples, Numbers, RowWeight, Targets, pick, pick_rows};
 use crate::features::{Features, INPUT_BYTES};
 use crate::inputs::Inputs;
@@ -78,7 +78,7 @@ fn encoded(
     (sweep_seed, memory): (u64, MemoryBudget),
 ) -> Result<Splits, DataError> {
     let encoder = Encoder::fit(dataset.inputs(), dataset.roles(), &rows.train)?;
-    let outputs = Outputs::fit(dataset.targets(), &rows.train);
+    let outputs = Outputs::fit(dataset, &rows.train)?;
     let weights = Weights::new(dataset, spec, rows)?;
     let of = |features: Features, rows: &[usize], weights: Option<Vec<RowWeight>>| Examples {
         features,
@@ -218,17 +218,27 @@ pub(crate) struct Outputs(Vec<Standard>);
 
 impl Outputs {
     /// Learns from the rows `train`.
-    pub(crate) fn fit(targets: &Targets<f64>, train: &[usize]) -> Self {
-        Self(match targets {
-            Targets::Classes(_) => Vec::new(),
-            Targets::Values(numbers) => {
-                let picked = |output| -> Vec<f64> {
-                    let of_row = |&row: &usize| numbers.row(row).get(output).copied();
-                    train.iter().filter_map(of_row).collect()
-                };
-                (0..numbers.outputs()).map(|output| Standard::of(&picked(output))).collect()
+    ///
+    /// # Errors
+    /// A label has no scale in these rows, so that it could not be restored in others.
+    pub(crate) fn fit(dataset: &Dataset, train: &[usize]) -> Result<Self, DataError> {
+        let Targets::Values(numbers) = dataset.targets() else { return Ok(Self(Vec::new())) };
+        let standard = |(output, name): (usize, &str)| {
+            let of_row = |&row: &usize| numbers.row(row).get(output).copied();
+            let picked: Vec<f64> = train.iter().filter_map(of_row).collect();
+            let standard = Standard::of(&picked);
+            if standard.scale > 0.0 {
+                return Ok(standard);
             }
-        })
+            let first = picked.first().copied().unwrap_or_default();
+            let why = if picked.iter().all(|value| *value == first) {
+                format!("is {first} in every row of the training split")
+            } else {
+                "has a deviation in the training split that no 64-bit float can hold".to_owned()
+            };
+            Err(DataError::NoScale { label: shown(name), why })
+        };
+        Ok(Self(dataset.labels().enumerate().map(standard).collect::<Result<_, _>>()?))
     }
 
     pub(crate) fn of(&self, targets: &Targets<f64>, rows: &[usize]) -> Targets {

@@ -23,8 +23,7 @@ use crate::table::warning;
 use crate::weights::Weights;
 
 /// The value of all, if all are equal.
-fn only<T: PartialEq>(values: Vec<T>) -> Option<T> {
-    let mut values = values.into_iter();
+fn only<T: PartialEq>(mut values: impl Iterator<Item = T>) -> Option<T> {
     let first = values.next()?;
     values.all(|value| value == first).then_some(first)
 }
@@ -51,11 +50,13 @@ impl Dataset {
         let rows = Rows::draw(self, spec, sweep_seed)?;
         let encoder = Encoder::fit(self.inputs(), self.roles(), &rows.train)?;
         let weights = Weights::new(self, spec, &rows)?;
+        // The scale of regression is that of all folds.
+        let outputs = Outputs::fit(self, &rows.train)?;
         let mut notes = self.notes().to_vec();
         notes.extend(self.rare_classes());
         notes.extend(self.copies(&rows));
         notes.extend(self.unseen_classes(&rows));
-        notes.extend(self.equal_labels(&rows));
+        notes.extend(self.equal_labels(&rows, &weights));
         notes.sort_by_key(|note| note.level == NoteLevel::Info);
         notes.truncate(MAX_DATA_NOTES);
         let validated = rows.validation.len() + rows.folds.iter().map(Vec::len).sum::<usize>();
@@ -65,24 +66,23 @@ impl Dataset {
             test: to_u64(rows.test.len()),
             features: to_u32(encoder.width()),
             numbers: to_u32(encoder.numbers().len()),
+            pixels: matches!(self.inputs(), Inputs::Pixels(_)),
             outputs: self.outputs(),
             folds: to_u32(rows.folds.len()).max(1),
             digest: self.digest().to_owned(),
             block: None,
             task: Some(self.task()),
-            baseline: Some(self.baseline(&rows, &weights)),
+            baseline: Some(self.baseline(&rows, &outputs, &weights)),
             notes,
         })
     }
 
     /// The scores of the best prediction that does not depend on the inputs; for a cross-validation
     /// the mean over the folds. A row counts with its weight, without that of its class.
-    fn baseline(&self, rows: &Rows, weights: &Weights<'_>) -> Baseline {
-        // The scale of regression is that of all folds.
-        let outputs = Outputs::fit(self.targets(), &rows.train);
+    fn baseline(&self, rows: &Rows, outputs: &Outputs, weights: &Weights<'_>) -> Baseline {
         let score = |train: &[usize], judged: &[usize]| {
             let is_part = train.len() < rows.train.len();
-            let prediction = self.constant(train, &outputs, is_part, weights);
+            let prediction = self.constant(train, outputs, is_part, weights);
             prediction.score(self.targets(), judged, weights)
         };
         let of_parts: Vec<Score> =
@@ -127,26 +127,42 @@ impl Dataset {
         }
     }
 
-    /// A warning about a validation split whose rows all have the same label.
-    fn equal_labels(&self, rows: &Rows) -> Option<DataNote> {
+    /// A warning about a validation split or a fold whose rows all have the same label. Rows without
+    /// a weight do not count.
+    fn equal_labels(&self, rows: &Rows, weights: &Weights<'_>) -> Option<DataNote> {
+        if rows.folds.is_empty() {
+            return self.equal_labels_of("the validation split", &rows.validation, weights);
+        }
+        let mut folds = rows.folds.iter().zip(1..);
+        folds.find_map(|(fold, number)| {
+            self.equal_labels_of(&format!("fold {number}"), fold, weights)
+        })
+    }
+
+    fn equal_labels_of(
+        &self,
+        split: &str,
+        rows: &[usize],
+        weights: &Weights<'_>,
+    ) -> Option<DataNote> {
+        let counting = || rows.iter().copied().filter(|row| weights.of_row(*row) > 0.0);
         let (code, text) = match self.targets() {
             Targets::Classes(classes) => {
-                let class = only(pick(classes, &rows.validation))?;
-                let name = shown(self.classes().get(index(class))?);
-                (ONE_CLASS, format!("every row of the validation split has the class {name:?}"))
+                let class = only(counting().filter_map(|row| classes.get(row)))?;
+                let name = shown(self.classes().get(index(*class))?);
+                (ONE_CLASS, format!("every row of {split} has the class {name:?}"))
             }
             Targets::Values(numbers) => {
-                let picked = |output| -> Vec<f64> {
-                    let of_row = |&row: &usize| numbers.row(row).get(output).copied();
-                    rows.validation.iter().filter_map(of_row).collect()
+                let equal = |(output, name)| {
+                    let of_row = |row| numbers.row(row).get(output).copied();
+                    Some((only(counting().filter_map(of_row))?, name))
                 };
-                let equal = |(output, name)| Some((only(picked(output))?, name));
                 let (value, name) = self.labels().enumerate().find_map(equal)?;
                 let of = match self.more_labels() {
                     [] => String::new(),
                     _ => format!(" in {:?}", shown(name)),
                 };
-                let text = format!("every row of the validation split has the label {value}{of}");
+                let text = format!("every row of {split} has the label {value}{of}");
                 return Some(warning(ONE_VALUE, &[name], text));
             }
         };

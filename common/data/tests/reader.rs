@@ -372,7 +372,7 @@ fn a_file_without_a_header_is_read_by_the_places_of_its_columns() {
                 error,
                 "later.csv: has 2 columns and no header, so the model finds its columns by their \
                  places: it needs 3, and column 2 is the label; a file without labels must keep \
-                 that column, with empty cells, unless it is the last one"
+                 such a column, with empty cells, unless it is the last one"
             );
         }
     }

@@ -235,3 +235,54 @@ fn what_cannot_have_several_labels_says_so() {
     let error = load(&spec).unwrap_err().to_string();
     assert!(error.contains("every row has the label \"constant = 3\""), "{error}");
 }
+
+#[test]
+fn a_label_that_is_constant_in_the_training_split_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut spec = table(folder.path(), 60);
+    // The second label begins to vary in the latest rows, which are not in the training split.
+    let row = |row: u32| format!("{},{row},{},{}\n", row.max(50), row * 7 % 31, row % 4);
+    let rows: String = (0..60).map(row).collect();
+    std::fs::write(&spec.source, format!("far,x,near,day\n{rows}")).unwrap();
+    spec.split = SplitSpec { time: Some("x".to_owned()), ..SplitSpec::default() };
+    let data = load(&spec).unwrap();
+    let expected = "the label \"far\" is 50 in every row of the training split: expected a label \
+                    that varies there, or another split";
+    let errors = [
+        split(&data, &spec, 3).map(|_| ()).unwrap_err(),
+        data.summary(&spec, 3).map(|_| ()).unwrap_err(),
+    ];
+    for error in errors {
+        assert_eq!((error.field(), error.to_string().as_str()), ("data.label", expected));
+    }
+    let random = DataSpec { split: SplitSpec::default(), ..spec };
+    assert!(split(&data, &random, 3).is_ok(), "its rows vary in a random split");
+}
+
+#[test]
+fn a_label_has_no_other_role() {
+    let folder = tempfile::tempdir().unwrap();
+    let spec = table(folder.path(), 60);
+    let error = |change: fn(&mut DataSpec)| {
+        let mut spec = spec.clone();
+        change(&mut spec);
+        let error = load(&spec).unwrap_err();
+        (error.field(), error.to_string())
+    };
+    let other = "\"far\" is the label: expected another column, or another data.label";
+    let name = || Some("far".to_owned());
+    assert_eq!(error(|it| it.split.group = Some("far".to_owned())), ("data.group", other.into()));
+    assert_eq!(error(|it| it.split.time = Some("far".to_owned())), ("data.time", other.into()));
+    assert_eq!(error(|it| it.table.ignore = vec!["far".to_owned()]), ("data.ignore", other.into()));
+    let (field, typed) = error(|it| {
+        it.table.types.insert("near".to_owned(), ColumnType::Category);
+    });
+    let expected = "\"near\" is the label: remove it; data.task says how the label is read";
+    assert_eq!((field, typed.as_str()), ("data.types", expected));
+    // The last column is the label if none is named.
+    let mut unnamed = DataSpec { label: None, more_labels: Vec::new(), ..spec };
+    unnamed.task = None;
+    std::fs::write(&unnamed.source, "x,far\n1,a\n2,b\n3,a\n4,b\n5,a\n6,b\n").unwrap();
+    unnamed.weights.column = name();
+    assert_eq!(load(&unnamed).unwrap_err().to_string(), other);
+}

@@ -165,3 +165,32 @@ fn what_is_wrong_with_weights_is_said() {
     assert_eq!(field, "data.weight");
     assert!(text.starts_with("every row of the training split has the weight 0"), "{text}");
 }
+
+#[test]
+fn rows_of_one_class_to_validate_on_are_noted_for_each_fold_and_by_weight() {
+    let folder = tempfile::tempdir().unwrap();
+    // Of the class b only the rows from the sixtieth on have a weight.
+    let row = |row: u32| {
+        let class = if row % 2 == 0 { "a" } else { "b" };
+        let weight = u32::from(class == "a" || row >= 60);
+        format!("{row},{class},{weight},{}\n", row / 10)
+    };
+    let rows: String = (0..100).map(row).collect();
+    let text = format!("x,y,n,g\n{rows}");
+    let note = |weights: WeightSpec, folds: Option<u32>| {
+        let mut spec = spec(folder.path(), &text, weights);
+        spec.label = Some("y".to_owned());
+        spec.split.time = folds.is_none().then(|| "x".to_owned());
+        spec.split.group = folds.map(|_| "g".to_owned());
+        spec.split.folds = folds;
+        (spec.validation, spec.test) = (0.5, 0.0);
+        let summary = load(&spec).unwrap().summary(&spec, 5).unwrap();
+        let note = summary.notes.into_iter().find(|note| note.code == "one_class");
+        note.map(|note| note.text)
+    };
+    assert_eq!(note(WeightSpec::default(), Some(10)), None);
+    let of_fold = note(by_column(), Some(10)).unwrap();
+    assert!(of_fold.starts_with("every row of fold "), "{of_fold}");
+    assert!(of_fold.ends_with(" has the class \"a\""), "{of_fold}");
+    assert_eq!(note(by_column(), None), None);
+}

@@ -62,7 +62,8 @@ impl EnsembleError {
 /// Selects members by a measure of their average. Returns the chosen members in ascending order,
 /// each with its weight; the weights have the sum 1.
 ///
-/// At least one round is made. Of equal candidates the one with the lowest number is added, and of
+/// At most `most` different members are chosen, and at least one. At least one round is made. Of
+/// equal candidates the one with the lowest number is added, and of
 /// equal bags the smallest is the result. O(rounds x members) measures.
 ///
 /// # Errors
@@ -71,6 +72,7 @@ pub fn select(
     members: &[Predictions],
     measure: Measure,
     rounds: usize,
+    most: usize,
 ) -> Result<Vec<(usize, f64)>, EnsembleError> {
     let first = check_rows(members)?;
     let mut sums = vec![0.0; first.rows() * first.width()];
@@ -78,7 +80,11 @@ pub fn select(
     let (mut best, mut best_cost) = (Vec::new(), f64::INFINITY);
     for round in 1..=rounds.max(1) {
         let (mut added, mut least) = (0, f64::INFINITY);
-        for (number, member) in members.iter().enumerate() {
+        let is_full = counts.iter().filter(|count| **count > 0).count() >= most.max(1);
+        for ((number, member), count) in members.iter().enumerate().zip(&counts) {
+            if is_full && *count == 0 {
+                continue;
+            }
             let mut candidate = sums.clone();
             member.add_to(&mut candidate, 1.0);
             let average = candidate.into_iter().map(|sum| sum / real(round));

@@ -197,6 +197,19 @@ impl Predictions {
         (0..*outputs).map(single).collect()
     }
 
+    /// The same predictions in other units: the true and the predicted numbers of each output are
+    /// multiplied by its factor. Classes stay as they are.
+    #[must_use]
+    pub fn scaled(mut self, factors: &[f64]) -> Self {
+        if let Outputs::Values { truth, predicted, .. } = &mut self.outputs {
+            for numbers in [truth, predicted] {
+                let factors = factors.iter().cycle();
+                numbers.iter_mut().zip(factors).for_each(|(number, factor)| *number *= factor);
+            }
+        }
+        self
+    }
+
     fn new(outputs: Outputs) -> Result<Self, PredictionsError> {
         match &outputs {
             Outputs::Classes { classes, truth, probabilities } => {

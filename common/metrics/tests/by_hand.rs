@@ -308,17 +308,17 @@ fn the_ensemble_weighs_its_members() {
     // Every row is 0. The errors of (2 a + b) / 3 are (0, 0), and no other mixture is that good.
     let of = |predicted: [f64; 2]| values(&[0.0, 0.0], &predicted);
     let members = [of([9.0, 9.0]), of([1.0, -1.0]), of([-2.0, 2.0])];
-    let weights = select(&members, Measure::Rmse, 10).unwrap();
+    let weights = select(&members, Measure::Rmse, 10, usize::MAX).unwrap();
     assert_eq!(weights, [(1, 2.0 / 3.0), (2, 1.0 / 3.0)]);
     let ensemble = average(&members, &weights).unwrap();
     assert!(ensemble.measure(Measure::Rmse).unwrap() < 1e-15);
     // One round selects the best member. The first of equal ones is selected.
-    assert_eq!(select(&members, Measure::Rmse, 1).unwrap(), [(1, 1.0)]);
+    assert_eq!(select(&members, Measure::Rmse, 1, usize::MAX).unwrap(), [(1, 1.0)]);
     let equal = [members[1].clone(), members[1].clone()];
-    assert_eq!(select(&equal, Measure::Rmse, 5).unwrap(), [(0, 1.0)]);
+    assert_eq!(select(&equal, Measure::Rmse, 5, usize::MAX).unwrap(), [(0, 1.0)]);
     // Members that are NaN have no part.
     let diverged = [of([f64::NAN, 0.0]), members[1].clone()];
-    assert_eq!(select(&diverged, Measure::Rmse, 5).unwrap(), [(1, 1.0)]);
+    assert_eq!(select(&diverged, Measure::Rmse, 5, usize::MAX).unwrap(), [(1, 1.0)]);
 }
 
 #[test]
@@ -331,13 +331,13 @@ fn probabilities_are_averaged() {
 #[test]
 fn members_of_other_rows_are_refused() {
     let members = [binary(&[1, 0], &[0.75, 0.5]), binary(&[1, 1], &[0.25, 0.0])];
-    let of = |members: &[Predictions]| select(members, Measure::Accuracy, 5);
+    let of = |members: &[Predictions]| select(members, Measure::Accuracy, 5, usize::MAX);
     assert_eq!(of(&members), Err(EnsembleError::OtherRows { member: 1 }));
     let weighted = members[0].clone().with_weights(vec![1.0, 2.0]).unwrap();
     let mixed = [members[0].clone(), weighted];
     assert_eq!(of(&mixed), Err(EnsembleError::OtherRows { member: 1 }));
     assert_eq!(of(&[]), Err(EnsembleError::Empty));
-    let rmse = select(&members[..1], Measure::Rmse, 5).unwrap_err();
+    let rmse = select(&members[..1], Measure::Rmse, 5, usize::MAX).unwrap_err();
     assert_eq!(rmse.to_string(), "no member has a finite rmse");
     let of = |weights: &[(usize, f64)]| ensemble::average(&members[..1], weights).unwrap_err();
     assert_eq!(of(&[(1, 1.0)]), EnsembleError::UnknownMember { member: 1, members: 1 });
@@ -379,4 +379,40 @@ fn the_temperature_is_1_where_it_cannot_help() {
     // A probability of 0 becomes a small one.
     let raised = temperature::apply(20.0, &binary(&[1], &[0.0]));
     assert!(raised.measure(Measure::LogLoss).unwrap() < 5.0);
+}
+
+#[test]
+fn an_ensemble_has_at_most_as_many_members_as_wanted() {
+    // The errors of all three together are 0; those of the best two are not.
+    let of = |predicted: [f64; 3]| values(&[0.0; 3], &predicted);
+    let members = [of([2.0, -1.0, -1.0]), of([-1.0, 2.0, -1.0]), of([-1.0, -1.0, 2.0])];
+    let chosen = |most: usize| -> Vec<usize> {
+        let weights = select(&members, Measure::Rmse, 30, most).unwrap();
+        weights.into_iter().map(|(member, _)| member).collect()
+    };
+    assert_eq!(chosen(usize::MAX), [0, 1, 2]);
+    assert_eq!(chosen(3), [0, 1, 2]);
+    assert_eq!(chosen(2), [0, 1]);
+    assert_eq!(chosen(1), [0]);
+    assert_eq!(chosen(0), [0], "there is always one");
+}
+
+#[test]
+fn outputs_in_other_units_count_the_same_once_they_are_scaled() {
+    // The first output has millions and no signal, the second thousandths. The second member is
+    // right about the second output and a little worse about the first.
+    let truth = vec![1e6, 1e-3, -1e6, -1e-3];
+    let of = |predicted: Vec<f64>| Predictions::from_rows(2, truth.clone(), predicted).unwrap();
+    let members = [of(vec![0.0; 4]), of(vec![-125e3, 1e-3, 125e3, -1e-3])];
+    let best = |members: &[Predictions]| select(members, Measure::Rmse, 1, 9).unwrap();
+    assert_eq!(best(&members), [(0, 1.0)]);
+    let scaled = members.map(|member| member.scaled(&[1e-6, 1e3]));
+    assert_eq!(best(&scaled), [(1, 1.0)]);
+    assert_eq!(
+        scaled[1],
+        Predictions::from_rows(2, vec![1.0, 1.0, -1.0, -1.0], vec![-0.125, 1.0, 0.125, -1.0])
+            .unwrap()
+    );
+    let classes = binary(&[1, 0], &[0.75, 0.5]);
+    assert_eq!(classes.clone().scaled(&[3.0]), classes);
 }

@@ -178,7 +178,7 @@ proptest! {
         for measure in Measure::ALL {
             let costs = members.iter().filter_map(|member| cost(measure, member));
             let best = costs.fold(f64::INFINITY, f64::min);
-            let Ok(weights) = select(&members, measure, rounds) else {
+            let Ok(weights) = select(&members, measure, rounds, usize::MAX) else {
                 prop_assert!(best.is_infinite(), "{}", measure.name());
                 continue;
             };
@@ -228,7 +228,7 @@ proptest! {
         let again: Predictions = serde_json::from_str(&text).unwrap();
         prop_assert_eq!(serde_json::to_string(&again).unwrap(), text);
         temperature::apply(temperature::fit(&predictions), &predictions);
-        let _any = select(&[predictions.clone(), predictions], Measure::LogLoss, 3);
+        let _any = select(&[predictions.clone(), predictions], Measure::LogLoss, 3, usize::MAX);
 
         let (truth, predicted): (Vec<f64>, Vec<f64>) =
             truth.iter().zip(&numbers).map(|(y, p)| (f64::from(*y), 1.0 / f64::from(*p))).unzip();

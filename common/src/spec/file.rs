@@ -16,9 +16,9 @@ use crate::ids::Name;
 use crate::limits::{MAX_FOLDS, MAX_MODELS, MAX_PARALLELISM, MAX_REPEATS, MAX_TRIALS};
 use crate::text;
 
-/// The legal values of a number without a range of its own.
 const EXPECTED_LABEL: &str = "expected the name of a column, or a list of several numeric columns \
                               such as [\"width\", \"height\"]";
+/// The legal values of a number without a range of its own.
 const EXPECTED_NUMBER: &str = "expected a number";
 /// The same for NaN and the infinities, which TOML calls numbers.
 const EXPECTED_FINITE: &str = "expected a finite number";
@@ -420,7 +420,6 @@ fn list(value: &DeValue<'_>) -> Option<Vec<Value>> {
     value.as_array()?.iter().map(|v| value_of(v.get_ref())).collect()
 }
 
-/// The entries of `types`.
 /// The name of a column, or a list of at least one.
 fn labels(value: &DeValue<'_>) -> Option<Vec<String>> {
     if let Some(name) = value.as_str() {

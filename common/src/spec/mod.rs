@@ -337,12 +337,13 @@ impl SweepSpec {
             }
         }
         if self.space.dimensions() == 0 && self.search.replays.is_none() {
-            let preset = self.preset.take();
-            let preset = preset.unwrap_or_else(|| Preset::default_of(&self.data, data));
+            let preset = self.preset.take().unwrap_or_else(|| Preset::default_of(data));
             let (added, space) = preset.choose(&self.fixed, self.data.task, data);
             for (name, value) in added.iter() {
                 self.fixed.insert(name, value.clone());
             }
+            // Where nothing is left to search, a space that is missing must not be chosen again.
+            self.preset = (space.dimensions() == 0).then_some(preset);
             self.space = space;
         }
     }
@@ -359,8 +360,8 @@ impl SweepSpec {
         let note = data.and_then(|data| data.notes.iter().find(|note| note.code == code));
         let Some(note) = note.filter(|_| !self.data.is_external()) else { return Ok(()) };
         let message = format!(
-            "{}, and this measure compares different {what}: expected a validation split that has \
-             them, or another metric",
+            "{}, and this measure compares different {what}: expected rows to validate on that \
+             have them, or another metric",
             note.text
         );
         Err(Problem::with_value("objective.metric", quoted(metric.name()), message))

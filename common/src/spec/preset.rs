@@ -7,9 +7,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::assignment::{Assignment, Value};
-use crate::data::{DataSpec, DataSummary, Task};
-use crate::limits::{MAX_EMBEDDED_BY_DEFAULT, MAX_INPUT_BYTES_IN_MEMORY};
-use crate::numbers::to_u64;
+use crate::data::{DataSummary, Task};
+use crate::limits::MAX_EMBEDDED_BY_DEFAULT;
 use crate::scale::Scale;
 use crate::space::{Domain, Parameter, Space};
 
@@ -40,10 +39,9 @@ impl Preset {
         }
     }
 
-    /// The preset of a sweep that names none: tables have columns with names, or numbers of
-    /// different kinds.
-    pub(super) const fn default_of(spec: &DataSpec, data: &DataSummary) -> Self {
-        if spec.label.is_some() || data.numbers > 0 { Self::Tabular } else { Self::Basic }
+    /// The preset of a sweep that names none.
+    pub(super) const fn default_of(data: &DataSummary) -> Self {
+        if data.pixels { Self::Basic } else { Self::Tabular }
     }
 
     /// What is added to the `fixed` hyperparameters, and the space.
@@ -218,12 +216,10 @@ fn regularize(choice: &mut Choice<'_>, task: Option<Task>) {
 /// The scaling of numbers and their embedding. Very wide tables have no embedding, and inputs that
 /// are not in memory have no quartiles.
 fn scale_and_embed(choice: &mut Choice<'_>, data: &DataSummary) {
-    let rows = data.train.saturating_add(data.validation).saturating_add(data.test);
-    let bytes = rows.saturating_mul(4).saturating_mul(data.features.into());
     if data.numbers == 0 {
         return;
     }
-    if bytes <= to_u64(MAX_INPUT_BYTES_IN_MEMORY) {
+    if !data.is_in_files() {
         choice.fix_text("scaling", "robust");
     }
     if data.numbers <= MAX_EMBEDDED_BY_DEFAULT {

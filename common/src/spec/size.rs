@@ -9,9 +9,15 @@ use crate::hyper::{self, DefaultValue};
 use crate::ids::Name;
 use crate::limits::MAX_WEIGHTS;
 use crate::space::{Domain, Parameter};
+use crate::text::one_of;
 
 /// The trainer pads widths to a multiple of this many units, so they count as that wide.
 const WIDTH_STEP: u64 = 16;
+
+/// The hyperparameters with values that are learnt from all values of an input, and the values that
+/// are not.
+const IN_MEMORY_ONLY: [(&str, &[&str]); 2] =
+    [("scaling", &["standard"]), ("embedding", &["none", "periodic"])];
 
 /// The widest network with a given number of hidden layers.
 struct Network {
@@ -24,7 +30,7 @@ struct Network {
 impl SweepSpec {
     /// Checks what a new sweep must meet and a stored one need not, because stores hold sweeps that
     /// are older than the rule: the name is not a number, networks stay within the limit, and the
-    /// validation split has what the objective measures.
+    /// validation split has what the objective measures, and inputs in files are scaled as they can be.
     /// Without `data`, networks are checked as if they had one input and one output.
     ///
     /// # Errors
@@ -34,6 +40,7 @@ impl SweepSpec {
             Name::parse_sweep("name", self.name.as_str()).map(|_| ()),
             self.check_size(data),
             self.check_measure(data),
+            self.check_stage(data),
         ];
         problems.into_iter().filter_map(Result::err).collect::<Problems>().into_result(())
     }
@@ -64,6 +71,34 @@ impl SweepSpec {
             largest.weights
         );
         Err(Problem::new(self.field_at_fault(), message))
+    }
+
+    /// Checks that nothing is learnt from all values of an input if the inputs are in files.
+    fn check_stage(&self, data: Option<&DataSummary>) -> Result<(), Problem> {
+        if !data.is_some_and(DataSummary::is_in_files) {
+            return Ok(());
+        }
+        for (name, expected) in IN_MEMORY_ONLY {
+            let is_refused =
+                |value: &&Value| value.as_str().is_some_and(|value| !expected.contains(&value));
+            let refused = |section: &str, value: &Value| {
+                let message = format!(
+                    "expected {} for inputs too large for memory",
+                    one_of(expected.iter().copied())
+                );
+                Problem::with_value(format!("{section}.{name}"), value, message)
+            };
+            if let Some(value) = self.fixed.get(name).filter(is_refused) {
+                return Err(refused("fixed", value));
+            }
+            let searched = self.space.get(name).map(|parameter| &parameter.domain);
+            if let Some(Domain::Choice { values }) = searched
+                && let Some(value) = values.iter().find(is_refused)
+            {
+                return Err(refused("space", value));
+            }
+        }
+        Ok(())
     }
 
     /// The inputs of the first layer with the largest embedding.

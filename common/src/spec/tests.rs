@@ -79,6 +79,7 @@ fn absent_keys_have_their_defaults() {
         validation: 300,
         test: 100,
         features: 64,
+        pixels: true,
         outputs: 10,
         ..DataSummary::default()
     };

@@ -126,6 +126,13 @@ fn summary_of_block(
         let (found, task) = (found.name(), task.name());
         return Err(wrong(format!("its task is {found}: expected {task}, as in data.task")));
     }
+    // A single label may be named in the file's own way, as an array is.
+    let wanted: Vec<&str> = spec.data.label_names().map(str::trim).collect();
+    let found: Vec<&str> = dataset.labels().collect();
+    if wanted.len().max(found.len()) > 1 && wanted != found {
+        let message = format!("its labels are {found:?}: expected {wanted:?}, as in data.label");
+        return Err(wrong(message));
+    }
     let summary = dataset.summary(&spec.data, spec.seed);
     let summary = summary.map_err(|error| invalid(data_problem(&error, spec)))?;
     Ok(DataSummary { block: Some(block), ..summary })

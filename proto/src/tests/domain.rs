@@ -241,11 +241,11 @@ pub(super) fn blob() -> BoxedStrategy<Blob> {
 }
 
 pub(super) fn summary() -> BoxedStrategy<DataSummary> {
-    let sizes = (any::<[u64; 3]>(), any::<[u32; 3]>(), 1..=MAX_FOLDS);
+    let sizes = (any::<[u64; 3]>(), any::<[u32; 3]>(), 1..=MAX_FOLDS, any::<bool>());
     let found = (of(select(Task::ALL.to_vec())), of(baseline()), vec(note(), 0..3));
     (sizes, "[0-9a-f]{0,64}", of(blob()), found)
         .prop_map(|(sizes, digest, block, found)| {
-            let ([train, validation, test], [features, numbers, outputs], folds) = sizes;
+            let ([train, validation, test], [features, numbers, outputs], folds, pixels) = sizes;
             let (task, baseline, notes) = found;
             DataSummary {
                 train,
@@ -253,6 +253,7 @@ pub(super) fn summary() -> BoxedStrategy<DataSummary> {
                 test,
                 features,
                 numbers,
+                pixels,
                 outputs,
                 folds,
                 digest,

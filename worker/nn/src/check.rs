@@ -186,7 +186,7 @@ fn check_features(examples: &Examples, min_rows: usize, data: &Splits) -> Result
         if weights.iter().any(|row| is_wrong(row.loss) || is_wrong(row.measures)) {
             return Err("weights: expected finite numbers of at least 0".to_owned());
         }
-        if weights.iter().all(|row| row.loss == 0.0) {
+        if !weights.is_empty() && weights.iter().all(|row| row.loss == 0.0) {
             return Err("weights: expected at least one that is not 0".to_owned());
         }
     }

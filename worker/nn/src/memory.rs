@@ -3,7 +3,7 @@
 use caviar_common::numbers::{index, to_u64};
 use caviar_common::spec::{Objective, ObjectiveEpoch};
 use caviar_common::train::{Normalization, Scaling, TrainSpec};
-use caviar_data::{Examples, Features, Splits};
+use caviar_data::{Examples, Features, Splits, Targets};
 use caviar_model::{Basis, InputStage, PERIODS};
 
 use crate::fit;
@@ -23,7 +23,11 @@ pub fn data_bytes(data: &Splits) -> u64 {
     let numbers = |examples: &Examples| {
         let features = examples.features.in_memory().map_or(0, |features| features.len());
         let weights = examples.weights.as_ref().map_or(0, Vec::len);
-        to_u64(features + examples.targets.len() + 2 * weights)
+        let targets = match &examples.targets {
+            Targets::Classes(classes) => classes.len(),
+            Targets::Values(numbers) => numbers.all().len(),
+        };
+        to_u64(features + targets + 2 * weights)
     };
     let folds = data.folds.iter().map(|fold| &fold.validation);
     let splits = [&data.train, &data.validation].into_iter().chain(&data.test).chain(folds);

@@ -135,7 +135,19 @@ fn data_takes_the_memory_that_data_bytes_reports() {
     };
     let folds = SplitSpec { folds: Some(3), ..SplitSpec::default() };
     let folds = DataSpec { split: folds, ..digits.clone() };
-    for spec in [digits, folds, of_file(Task::Classification), of_file(Task::Regression)] {
+    let names: Vec<String> = (0..9).map(|label| format!("y{label}")).collect();
+    let wide = directory.path().join("wide.csv").to_str().unwrap().to_owned();
+    let row = |row: u32| (0..10).map(|column| (row * 7 % (13 + column)).to_string());
+    let rows: String = (0..20_000).map(|it| row(it).collect::<Vec<_>>().join(",") + "\n").collect();
+    std::fs::write(&wide, format!("x,{}\n{rows}", names.join(","))).unwrap();
+    let several = DataSpec {
+        source: wide,
+        label: names.first().cloned(),
+        more_labels: names.get(1..).unwrap().to_vec(),
+        ..of_file(Task::Regression)
+    };
+    let of_files = [of_file(Task::Classification), of_file(Task::Regression)];
+    for spec in [digits, folds, several].into_iter().chain(of_files) {
         let before = LIVE.get();
         let splits = prepare(&spec, 7).unwrap().0;
         let (held, counted) = (LIVE.get().wrapping_sub(before), data_bytes(&splits));

@@ -8,7 +8,7 @@ use super::ReadOptions;
 use crate::delimited::{LISTED_COLUMNS, hint, listed, near, numbered};
 use crate::error::{DataError, shown};
 use crate::limits::MAX_FEATURES;
-use crate::schema::Schema;
+use crate::schema::{Label, Schema};
 use crate::schema_error::SchemaError;
 
 /// Longest list of the file's columns in an error, in characters.
@@ -123,9 +123,16 @@ fn check_count(
     if found >= needed {
         return Ok(());
     }
-    let name = &schema.label.name;
-    let label = place(name).map_or_else(|| format!("{:?}", shown(name)), |p| p.to_string());
-    Err(SchemaError::FewColumns { path: path.to_owned(), found, needed, label }.into())
+    let of_label = |label: &Label| {
+        let name = &label.name;
+        place(name).map_or_else(|| format!("{:?}", shown(name)), |place| place.to_string())
+    };
+    let labels: Vec<String> = schema.labels().map(of_label).collect();
+    let labels = match labels.as_slice() {
+        [label] => format!("column {label} is the label"),
+        labels => format!("columns {} are the labels", labels.join(", ")),
+    };
+    Err(SchemaError::FewColumns { path: path.to_owned(), found, needed, labels }.into())
 }
 
 /// The error that lists all columns that a file lacks.

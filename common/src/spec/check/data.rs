@@ -137,6 +137,10 @@ fn check_more_labels(data: &DraftData, problems: &mut Problems) {
     if data.more_labels.is_empty() {
         return;
     }
+    if data.label.is_none() {
+        problems.push(Problem::new(FIELD, "is missing: expected the first of several labels"));
+        return;
+    }
     let count = data.more_labels.len() + 1;
     if count > MAX_LABELS {
         let message = format!("names {count} columns: expected 1 to {MAX_LABELS}");

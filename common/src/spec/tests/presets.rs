@@ -22,6 +22,13 @@ fn table(train: u64, numbers: u32, task: Task) -> DataSummary {
     DataSummary { train, validation: 100, features, numbers, outputs, task, ..Default::default() }
 }
 
+/// A file without `[space]`, with what its preset chooses for the data.
+fn resolved(top: &str, fixed: &str, data: &DataSummary) -> SweepSpec {
+    let mut spec = parsed(top, fixed).unwrap();
+    spec.resolve(data);
+    spec
+}
+
 /// The hyperparameters of a resolved sweep as a file, which every user may write.
 fn written(spec: &SweepSpec) -> String {
     let task = spec.data.task.unwrap().name();
@@ -120,11 +127,6 @@ fn what_a_preset_chooses_agrees_with_everything_that_an_author_may_fix() {
 
 #[test]
 fn tables_have_the_tabular_preset_unless_the_file_says_otherwise() {
-    let resolved = |top: &str, fixed: &str, data: &DataSummary| {
-        let mut spec = parsed(top, fixed).unwrap();
-        spec.resolve(data);
-        spec
-    };
     let data = table(5_000, 5, Task::Classification);
     let spec = resolved("", "", &data);
     let text = |name: &str| spec.fixed.get(name).and_then(|value| value.as_str());
@@ -156,10 +158,55 @@ fn tables_have_the_tabular_preset_unless_the_file_says_otherwise() {
 
 #[test]
 fn pixels_have_the_basic_preset() {
-    let text = "name = \"d\"\n[data]\nsource = \"builtin:digits\"\n[search]\ntrials = 3\n";
-    let mut spec = file::parse(text).unwrap().spec;
-    spec.resolve(&DataSummary { train: 1_000, features: 64, outputs: 10, ..Default::default() });
-    assert!(spec.fixed.is_empty() && spec.space.get("momentum").is_some());
+    let data =
+        DataSummary { train: 1_000, features: 64, outputs: 10, pixels: true, ..Default::default() };
+    // An archive of images names the array of its labels.
+    for label in ["", "label = \"y\"\n"] {
+        let text =
+            format!("name = \"d\"\n[data]\nsource = \"images.npz\"\n{label}[search]\ntrials = 3\n");
+        let mut spec = file::parse(&text).unwrap().spec;
+        spec.resolve(&data);
+        assert!(spec.fixed.is_empty() && spec.space.get("momentum").is_some());
+        let mut table = file::parse(&text).unwrap().spec;
+        table.resolve(&DataSummary { pixels: false, ..data.clone() });
+        assert!(table.fixed.get("optimizer").is_some(), "a table without numbers is one too");
+    }
+}
+
+#[test]
+fn a_preset_that_leaves_nothing_to_search_is_kept() {
+    let fixed = "learning_rate = 0.1\nmomentum = 0.9\nunits = 8\nbatch_size = 32\nlayers = 1\n\
+                 learning_rate_decay = 0.0";
+    let data = table(500, 3, Task::Classification);
+    let once = resolved("preset = \"basic\"", fixed, &data);
+    assert_eq!((once.space.dimensions(), once.preset), (0, Some(Preset::Basic)));
+    let mut twice = once.clone();
+    twice.resolve(&data);
+    assert_eq!(twice, once);
+}
+
+#[test]
+fn what_is_learnt_from_all_values_is_refused_for_inputs_in_files() {
+    // 256 MiB of inputs and one row more.
+    let rows = (1 << 26) / 8;
+    let data = DataSummary { features: 8, ..table(rows + 1, 5, Task::Classification) };
+    let data = DataSummary { validation: 0, ..data };
+    let error = |fixed: &str, data: &DataSummary| {
+        let spec = resolved("", fixed, data);
+        spec.check_new(Some(data)).map_err(|problems| problems.to_string())
+    };
+    assert_eq!(
+        error("scaling = \"robust\"", &data).unwrap_err(),
+        "fixed.scaling = \"robust\": expected one of \"standard\" for inputs too large for memory"
+    );
+    assert!(error("embedding = \"piecewise_linear\"", &data).is_err());
+    assert!(error("embedding = \"periodic\"", &data).is_ok());
+    let smaller = DataSummary { train: rows, ..data };
+    assert!(error("scaling = \"robust\"", &smaller).is_ok());
+    // The rows of folds are not counted twice.
+    let folds = DataSummary { folds: 3, validation: rows, ..smaller };
+    assert!(error("scaling = \"robust\"", &folds).is_ok());
+    assert!(resolved("", "", &folds).fixed.get("scaling").is_some());
 }
 
 #[test]
