@@ -173,14 +173,14 @@ fn rows_of_one_class_to_validate_on_are_noted_for_each_fold_and_by_weight() {
     let row = |row: u32| {
         let class = if row % 2 == 0 { "a" } else { "b" };
         let weight = u32::from(class == "a" || row >= 60);
-        format!("{row},{class},{weight},{}\n", row / 10)
+        format!("{},{class},{weight},{},{row}\n", row * 7 % 31, row / 10)
     };
     let rows: String = (0..100).map(row).collect();
-    let text = format!("x,y,n,g\n{rows}");
+    let text = format!("x,y,n,g,t\n{rows}");
     let note = |weights: WeightSpec, folds: Option<u32>| {
         let mut spec = spec(folder.path(), &text, weights);
         spec.label = Some("y".to_owned());
-        spec.split.time = folds.is_none().then(|| "x".to_owned());
+        spec.split.time = folds.is_none().then(|| "t".to_owned());
         spec.split.group = folds.map(|_| "g".to_owned());
         spec.split.folds = folds;
         (spec.validation, spec.test) = (0.5, 0.0);
