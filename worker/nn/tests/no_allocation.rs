@@ -137,8 +137,11 @@ fn data_takes_the_memory_that_data_bytes_reports() {
     let folds = DataSpec { split: folds, ..digits.clone() };
     let names: Vec<String> = (0..9).map(|label| format!("y{label}")).collect();
     let wide = directory.path().join("wide.csv").to_str().unwrap().to_owned();
-    let row = |row: u32| (0..10).map(|column| (row * 7 % (13 + column)).to_string());
-    let rows: String = (0..20_000).map(|it| row(it).collect::<Vec<_>>().join(",") + "\n").collect();
+    let row = |row: u32| {
+        let cells = (0..10).map(|column| (row * 7 % (13 + column)).to_string());
+        cells.collect::<Vec<_>>().join(",") + "\n"
+    };
+    let rows: String = (0..20_000).map(row).collect();
     std::fs::write(&wide, format!("x,{}\n{rows}", names.join(","))).unwrap();
     let several = DataSpec {
         source: wide,
