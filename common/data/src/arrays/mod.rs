@@ -5,8 +5,8 @@
 //! one dimension is a column `x`, and one of more dimensions the columns `x1`, `x2` and so on.
 //! Unsigned bytes of 3 or 4 dimensions are images.
 //!
-//! Several numbers are predicted if the labels are a matrix `y`, whose columns are `y1`, `y2` and so
-//! on, or if `label` is a list of arrays of one dimension.
+//! Several numbers are predicted if the labels are a matrix `y`, whose columns are `y1`, `y2` and
+//! so on, or if `label` is a list of arrays of one dimension.
 
 mod column;
 mod labels;
@@ -226,7 +226,7 @@ pub(crate) fn described<'a>(entries: impl ExactSizeIterator<Item = &'a Entry> + 
     if texts.is_empty() { "no arrays".to_owned() } else { texts.join(", ") }
 }
 
-/// Checks that the labels of a file have a shape that they can have, and as many rows as the inputs.
+/// Checks that the labels of a file have one of the shapes, and as many rows as the inputs.
 pub(crate) fn check_count(
     labels: &Array,
     shape: LabelShape,

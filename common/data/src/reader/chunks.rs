@@ -85,7 +85,7 @@ impl<'s> Chunker<'s> {
     }
 
     /// Reads `rows` rows of the columns of the schema, in its order, of which the first is row
-    /// `first` of the file. `labels` are those of the schema, or none if they are not asked for, and
+    /// `first` of the file. `labels` are those of the schema, or empty if they are not asked for.
     /// `records` are all rows as records of a text file, if the file has named columns.
     pub(super) fn chunk<'a>(
         &self,

@@ -1,4 +1,4 @@
-//! Several labels in NumPy, Parquet and Arrow files: equal to those of the text, or refused.
+//! Several labels in NumPy files: equal to those of the text, or refused.
 
 #![expect(
     clippy::unwrap_used,
@@ -10,47 +10,17 @@
 #[allow(dead_code, reason = "each file of tests uses a part")]
 mod support;
 
-use std::fmt::Write;
+#[allow(dead_code, reason = "each file of tests uses a part")]
+#[path = "support/labels.rs"]
+mod labels;
 
 use caviar_blob::Source;
 use caviar_common::data::{DataSpec, SplitSpec, TableSpec, Task};
 use caviar_data::{
-    BlockSource, Bytes, Dataset, ReadOptions, RowBatch, Schema, SchemaReader, Splits, Targets,
-    Truth, inspect, load, split,
+    BlockSource, Bytes, Dataset, ReadOptions, RowBatch, Schema, SchemaReader, Targets, load, split,
 };
+use labels::{NAN, ROWS, cells, check, code, csv, later, row, schema, spec, try_later};
 use support::{Folder, Npy, npz};
-
-const ROWS: usize = 60;
-const NAN: f64 = f64::NAN;
-
-/// Two inputs and two numbers to predict, some of them missing.
-fn row(row: usize) -> [f64; 4] {
-    let number = |n: usize| f64::from(u32::try_from(n).unwrap());
-    let (x, z) = (number(row * 37 % 101), number(row * row % 29) / 8.0);
-    let near = if row == 7 { NAN } else { number(row * 53 % 89) / 1e3 };
-    let far = if row % 20 == 11 { NAN } else { 5e6 - 300.0 * x };
-    [x, z, near, far]
-}
-
-/// Some of the columns, row by row.
-fn cells(rows: std::ops::Range<usize>, columns: &[usize]) -> Vec<f64> {
-    rows.flat_map(|at| columns.iter().map(move |&column| row(at)[column])).collect()
-}
-
-fn csv(names: [&str; 4]) -> Vec<u8> {
-    let mut text = names.join(",") + "\n";
-    for at in 0..ROWS {
-        let cells = row(at).map(|v| if v.is_nan() { String::new() } else { v.to_string() });
-        writeln!(text, "{}", cells.join(",")).unwrap();
-    }
-    text.into_bytes()
-}
-
-/// A spec of one or several labels.
-fn spec(folder: &Folder, source: &str, labels: &[&str]) -> DataSpec {
-    let more_labels = labels.iter().skip(1).map(|&name| name.to_owned()).collect();
-    DataSpec { more_labels, ..folder.spec(source, labels.first().copied(), None) }
-}
 
 fn npy_spec(folder: &Folder, labels: &str) -> DataSpec {
     folder.spec("x.npy", None, Some(labels))
@@ -71,37 +41,6 @@ fn arrays() -> Folder {
         ("x.npy", inputs().file()),
         ("y.npy", labels().file()),
     ])
-}
-
-fn code<'a>(data: &'a Dataset, code: &str) -> Option<&'a str> {
-    data.notes().iter().find(|note| note.code == code).map(|note| note.text.as_str())
-}
-
-/// The digest, the names, the notes and the splits, which say everything that training depends on.
-#[track_caller]
-fn check(name: &str, spec: &DataSpec, expected: &DataSpec) {
-    let data = load(spec).unwrap_or_else(|error| panic!("{name}: {error}"));
-    let of_text = load(expected).unwrap();
-    assert_eq!(of_text.targets().len(), ROWS - 4);
-    assert_eq!(data.digest(), of_text.digest(), "{name}");
-    assert_eq!(data.targets(), of_text.targets(), "{name}");
-    assert_eq!(data.labels().collect::<Vec<_>>(), of_text.labels().collect::<Vec<_>>());
-    assert_eq!(code(&data, "rows_without_label"), code(&of_text, "rows_without_label"));
-    let examples = |dataset: &Dataset| {
-        let splits = split(dataset, &DataSpec { test: 0.2, ..spec.clone() }, 5).unwrap();
-        Splits { schema: None, ..splits }
-    };
-    assert_eq!(examples(&data), examples(&of_text), "{name}");
-    let (profile, of_text) = (inspect(spec).unwrap(), inspect(expected).unwrap());
-    assert_eq!(profile.label, of_text.label, "{name}");
-    assert_eq!(profile.more_labels, of_text.more_labels, "{name}");
-    let inputs = |inspection: &caviar_data::Inspection| -> Vec<String> {
-        inspection.columns.iter().map(|column| column.name.clone()).collect()
-    };
-    assert_eq!(inputs(&profile), inputs(&of_text), "{name}");
-    let source = BlockSource::new(&data).unwrap();
-    let bytes = source.chunk(0, usize::try_from(source.bytes()).unwrap()).unwrap();
-    assert_eq!(Dataset::from_block(Bytes::from(bytes.into_owned())).unwrap(), data, "{name}");
 }
 
 #[test]
@@ -190,7 +129,7 @@ fn labels_that_are_no_numbers_are_refused() {
         (
             &["a", "text"],
             "a.npz, row 2 (from 0), column \"text\": \"lots\" does not fit its column: expected \
-             plain numbers such as 1.5"
+             numbers such as 1.5 or 2e-3"
                 .to_owned(),
         ),
         (
@@ -199,18 +138,11 @@ fn labels_that_are_no_numbers_are_refused() {
              finite number, or NaN for a missing value"
                 .to_owned(),
         ),
-        (
-            &["huge"],
-            format!(
-                "a.npz, row 1 (from 0), column \"huge1\": \"-1{}\" is too large: expected a number \
-                 from -1e100 to 1e100",
-                "0".repeat(37)
-            ),
-        ),
+        (&["huge"], "a.npz, row 1 (from 0), column \"huge1\": \"-1000".to_owned()),
     ] {
         let (field, text) = error(labels);
         assert_eq!(field, "data.label", "{text}");
-        assert!(text.starts_with(&expected) || text == expected, "{text}\n{expected}");
+        assert!(text.starts_with(&expected), "{text}");
     }
 }
 
@@ -270,50 +202,6 @@ fn one_hot_rows_are_numbers_with_a_warning() {
     assert_eq!(note.columns, ["y1", "y2", "y3"]);
     let data = load(&spec(&folder, "a.npz", &["z"])).unwrap();
     assert_eq!(code(&data, "one_hot_labels"), None);
-}
-
-/// The rows of a file that has the labels of a model.
-#[derive(Debug, PartialEq)]
-struct Later {
-    inputs: Vec<f32>,
-    numbers: Vec<f64>,
-    unlabelled: u64,
-}
-
-fn later(schema: &Schema, folder: &Folder, name: &str, labels: Option<&str>) -> Later {
-    try_later(schema, folder, name, labels).unwrap_or_else(|error| panic!("{name}: {error}"))
-}
-
-/// Reads a few rows at a time. An error is returned without the path of the folder.
-fn try_later(
-    schema: &Schema,
-    folder: &Folder,
-    name: &str,
-    labels: Option<&str>,
-) -> Result<Later, String> {
-    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
-    let options =
-        ReadOptions { needs_label: true, labels: labels.map(path), ..ReadOptions::default() };
-    let read = || {
-        let mut reader = SchemaReader::open(schema, &path(name), &options)?;
-        let (mut inputs, mut numbers) = (Vec::new(), Vec::new());
-        let mut batch = RowBatch::default();
-        while reader.read(&mut batch, 7)? > 0 {
-            inputs.extend_from_slice(batch.features());
-            let Some(Truth::Values(values)) = batch.truth() else { panic!("they are numbers") };
-            assert_eq!(values.len(), 2 * batch.rows());
-            numbers.extend_from_slice(values);
-        }
-        Ok(Later { inputs, numbers, unlabelled: reader.counts().unlabelled })
-    };
-    let in_folder = format!("{}/", folder.path().display());
-    read().map_err(|error: caviar_data::DataError| error.to_string().replace(&in_folder, ""))
-}
-
-fn schema(spec: &DataSpec) -> Schema {
-    let schema = split(&load(spec).unwrap(), spec, 1).unwrap().schema.unwrap();
-    schema.check().unwrap();
-    schema.as_ref().clone()
 }
 
 #[test]
@@ -499,192 +387,4 @@ fn files_with_given_splits_have_all_labels() {
     write(&lists, npz(&[("x", x()), ("near", near), ("far", far)])).unwrap();
     let (_, text) = lists.error(&two);
     assert!(text.starts_with("b.npz, row 1 (from 0), column \"far\": \"inf\""), "{text}");
-}
-
-#[cfg(feature = "arrow")]
-mod columnar {
-    use std::sync::Arc;
-
-    use arrow_array::types::Int32Type;
-    use arrow_array::{
-        ArrayRef, BooleanArray, Date32Array, Float64Array, Int64Array, ListArray, RecordBatch,
-        StringArray,
-    };
-    use arrow_ipc::writer::{FileWriter, StreamWriter};
-    use parquet::arrow::ArrowWriter;
-    use parquet::file::properties::WriterProperties;
-
-    use super::{
-        DataSpec, Folder, NAN, ROWS, SplitSpec, cells, check, csv, later, load, row, schema, spec,
-        split, try_later,
-    };
-
-    const NAMES: [&str; 4] = ["x1", "x2", "near", "far"];
-    const FILES: [&str; 3] = ["a.parquet", "a.arrow", "a.arrows"];
-
-    fn floats(values: &[f64]) -> ArrayRef {
-        Arc::new(values.iter().map(|v| (!v.is_nan()).then_some(*v)).collect::<Float64Array>())
-    }
-
-    fn column(rows: std::ops::Range<usize>, column: usize) -> ArrayRef {
-        floats(&cells(rows, &[column]))
-    }
-
-    /// The files of a table in all formats, in row groups and batches of some rows.
-    fn files(columns: Vec<(&str, ArrayRef)>) -> Vec<(&'static str, Vec<u8>)> {
-        let batch = RecordBatch::try_from_iter(columns).unwrap();
-        let groups =
-            WriterProperties::builder().set_max_row_group_row_count(Some(ROWS / 3)).build();
-        let mut parquet = ArrowWriter::try_new(Vec::new(), batch.schema(), Some(groups)).unwrap();
-        parquet.write(&batch).unwrap();
-        let mut file = FileWriter::try_new(Vec::new(), &batch.schema()).unwrap();
-        let mut stream = StreamWriter::try_new(Vec::new(), &batch.schema()).unwrap();
-        let first = batch.num_rows() / 2;
-        for part in [batch.slice(0, first), batch.slice(first, batch.num_rows() - first)] {
-            file.write(&part).unwrap();
-            stream.write(&part).unwrap();
-        }
-        let bytes = [
-            parquet.into_inner().unwrap(),
-            file.into_inner().unwrap(),
-            stream.into_inner().unwrap(),
-        ];
-        FILES.into_iter().zip(bytes).collect()
-    }
-
-    fn all() -> Vec<(&'static str, ArrayRef)> {
-        NAMES.into_iter().zip((0..4).map(|index| column(0..ROWS, index))).collect()
-    }
-
-    fn folder(columns: Vec<(&str, ArrayRef)>) -> Folder {
-        let mut files = files(columns);
-        files.push(("a.csv", csv(NAMES)));
-        Folder::with(&files)
-    }
-
-    #[test]
-    fn columnar_labels_are_equal_to_those_of_the_text() {
-        let folder = folder(all());
-        for labels in [["near", "far"], ["far", " near "]] {
-            let expected = spec(&folder, "a.csv", &labels);
-            for name in FILES {
-                check(name, &spec(&folder, name, &labels), &expected);
-            }
-        }
-        // Text that is written as numbers, and whole numbers.
-        let texts = cells(0..ROWS, &[2]).into_iter().map(|v| (!v.is_nan()).then(|| v.to_string()));
-        let whole = cells(0..ROWS, &[3]).into_iter().map(|v| {
-            let digits = v.to_string();
-            digits.parse::<i64>().ok()
-        });
-        let mut columns = all();
-        columns[2].1 = Arc::new(texts.collect::<StringArray>());
-        columns[3].1 = Arc::new(whole.collect::<Int64Array>());
-        let folder = self::folder(columns);
-        let expected = spec(&folder, "a.csv", &["near", "far"]);
-        for name in FILES {
-            check(name, &spec(&folder, name, &["near", "far"]), &expected);
-        }
-    }
-
-    #[test]
-    fn a_model_reads_the_labels_of_columnar_files_as_it_reads_text() {
-        let folder = folder(all());
-        let of_parquet = schema(&spec(&folder, "a.parquet", &["near", "far"]));
-        let expected = later(&of_parquet, &folder, "a.csv", None);
-        assert_eq!((expected.numbers.len(), expected.unlabelled), (2 * (ROWS - 4), 4));
-        assert_eq!(expected.numbers[2..4], row(1)[2..]);
-        let of_text = schema(&spec(&folder, "a.csv", &["near", "far"]));
-        for name in FILES {
-            assert_eq!(later(&of_parquet, &folder, name, None), expected, "{name}");
-            assert_eq!(later(&of_text, &folder, name, None), expected, "{name}");
-        }
-        let mut columns = all();
-        columns[3].1 = Arc::new(BooleanArray::from(vec![true; ROWS]));
-        let folder = self::folder(columns.clone());
-        for name in FILES {
-            let error = try_later(&of_text, &folder, name, None).unwrap_err();
-            let expected = format!("{name}, column \"far\": has booleans: expected numbers");
-            assert!(error.starts_with(&expected), "{error}");
-        }
-        columns.pop();
-        let folder = self::folder(columns);
-        let error = try_later(&of_text, &folder, "a.arrow", None).unwrap_err();
-        assert!(error.starts_with("a.arrow: lacks \"far\", the column that the model predicts"));
-    }
-
-    #[test]
-    fn columnar_labels_are_checked_like_those_of_text() {
-        let lists = (0..4).map(|row| Some(vec![Some(row)]));
-        let folder = folder(vec![
-            ("x", floats(&[4.0, 1.0, 9.0, 3.0])),
-            ("a", floats(&[1.0, NAN, 3.0, 4.0])),
-            ("inf", floats(&[1.0, f64::INFINITY, f64::NEG_INFINITY, 4.0])),
-            ("same", floats(&[2.0, 1.0, 2.0, 2.0])),
-            ("text", Arc::new(StringArray::from(vec!["1", "many", "3", "?"]))),
-            ("flag", Arc::new(BooleanArray::from(vec![true, false, true, false]))),
-            ("day", Arc::new(Date32Array::from(vec![1, 2, 3, 4]))),
-            ("list", Arc::new(ListArray::from_iter_primitive::<Int32Type, _, _>(lists))),
-        ]);
-        let kind = "expected numbers, because several labels are predicted as numbers";
-        let columns = "expected one of \"x\", \"a\", \"inf\", \"same\", \"text\", \"flag\", \
-                       \"day\", \"list\"";
-        for name in FILES {
-            for (labels, expected) in [
-                (&["a", "flag"][..], format!("{name}, column \"flag\": has booleans: {kind}")),
-                (&["day", "a"], format!("{name}, column \"day\": has dates or times: {kind}")),
-                (
-                    &["a", "inf"],
-                    format!("{name}, row 2 (from 0), column \"inf\": \"-inf\" does not fit its"),
-                ),
-                (
-                    &["a", "text"],
-                    format!("{name}, row 3 (from 0), column \"text\": \"?\" does not fit its"),
-                ),
-                (&["a", "A"], format!("{name} has no column \"A\": {columns}; did you mean \"a\"")),
-                (
-                    &["a", "same"],
-                    format!(
-                        "{name}: every row has the label \"same = 2\": expected at least two \
-                         different labels"
-                    ),
-                ),
-            ] {
-                let (field, text) = folder.error(&spec(&folder, name, labels));
-                assert_eq!(field, "data.label", "{text}");
-                assert!(text.starts_with(&expected), "{text}");
-            }
-            let (field, text) = folder.error(&spec(&folder, name, &["a", "list"]));
-            assert_eq!(field, "data.label");
-            let start = format!("{name}: the column \"list\" has the type List");
-            let end = "which cannot be predicted: expected numbers";
-            assert!(text.starts_with(&start) && text.ends_with(end), "{text}");
-            let labels = ["x", "a", "inf", "same", "text", "flag", "day", "list"];
-            let text = folder.error(&spec(&folder, name, &labels[..7])).1;
-            assert!(text.starts_with(&format!("{name}, column \"flag\"")), "{text}");
-        }
-        let folder = self::folder(all());
-        let (field, text) = folder.error(&spec(&folder, "a.parquet", &NAMES));
-        assert_eq!(field, "data.source");
-        assert!(text.starts_with("a.parquet: has no features"), "{text}");
-    }
-
-    #[test]
-    fn columnar_files_with_given_splits_have_all_labels() {
-        let part = |rows: std::ops::Range<usize>| {
-            let columns = (0..4).map(move |index| column(rows.clone(), index));
-            files(NAMES.into_iter().zip(columns).collect())
-        };
-        let (first, second) = (part(0..40), part(40..ROWS));
-        for ((name, bytes), (_, more)) in first.into_iter().zip(second) {
-            let other = name.replace("a.", "b.");
-            let folder = Folder::with(&[(name, bytes), (&other, more)]);
-            let path = folder.path().join(&other).to_str().unwrap().to_owned();
-            let given = SplitSpec { validation_source: Some(path), ..SplitSpec::default() };
-            let spec = DataSpec { split: given, ..spec(&folder, name, &["near", "far"]) };
-            let data = load(&spec).unwrap();
-            assert_eq!(data.targets().len(), ROWS - 4);
-            assert_eq!(split(&data, &spec, 1).unwrap().validation.targets.len(), 19, "{name}");
-        }
-    }
 }
