@@ -51,8 +51,8 @@ pub enum FileError {
         /// The column with the times.
         column: String,
     },
-    /// An array with labels that is not a list.
-    #[error("{place}: has the shape {shape:?}: expected one label for each row, a shape of [rows]")]
+    /// An array with labels that has another shape.
+    #[error("{place}: has the shape {shape:?}: expected {expected}")]
     LabelShape {
         /// `data.label` or `data.labels`.
         field: &'static str,
@@ -60,6 +60,40 @@ pub enum FileError {
         place: String,
         /// The size of each dimension.
         shape: Vec<usize>,
+        /// The shapes that it can have.
+        expected: String,
+    },
+    /// A column that does not have numbers, where several columns are predicted.
+    #[error(
+        "{path}, column {column:?}: has {found}: expected numbers, because several labels are \
+         predicted as numbers"
+    )]
+    LabelKind {
+        /// `data.label` or `data.labels`.
+        field: &'static str,
+        /// The file.
+        path: String,
+        /// The name of the column, at most 40 characters of it.
+        column: String,
+        /// What it has instead.
+        found: &'static str,
+    },
+    /// Two arrays of labels that have different numbers of rows.
+    #[error(
+        "{path}: the array {name:?} has {found} row{}: expected {expected}, as in {other:?}",
+        plural(*.found)
+    )]
+    LabelRows {
+        /// The path of the archive.
+        path: String,
+        /// The name of the array.
+        name: String,
+        /// The number of its rows.
+        found: usize,
+        /// The number of rows of the other array.
+        expected: usize,
+        /// The name of the other array.
+        other: String,
     },
     /// The number of labels differs from the number of rows.
     #[error("{path}: has {labels} label{}: expected {rows}, one for each row of {source_path}",
@@ -163,12 +197,14 @@ impl FileError {
         match self {
             Self::Content { field, .. }
             | Self::Value { field, .. }
-            | Self::LabelShape { field, .. } => field,
+            | Self::LabelShape { field, .. }
+            | Self::LabelKind { field, .. } => field,
             Self::NoTime { .. } => TIME,
             Self::LabelFormat { .. } | Self::LabelCount { .. } => LABELS,
-            Self::ArrayNotGiven { .. } | Self::NoSuchArray { .. } | Self::NoInputArrays { .. } => {
-                LABEL
-            }
+            Self::ArrayNotGiven { .. }
+            | Self::NoSuchArray { .. }
+            | Self::LabelRows { .. }
+            | Self::NoInputArrays { .. } => LABEL,
             Self::NameTwice { .. }
             | Self::Images { .. }
             | Self::TwoFiles { .. }

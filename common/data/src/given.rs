@@ -92,6 +92,11 @@ impl<'a> GivenFile<'a> {
         Self { path, field, part, rows: 0 }
     }
 
+    /// The rows that were read last.
+    pub(crate) const fn rows(&self) -> usize {
+        self.rows
+    }
+
     /// Checks the columns of this file, names and types, against those of `source`.
     ///
     /// # Errors

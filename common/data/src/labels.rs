@@ -69,6 +69,13 @@ impl Labels {
     }
 }
 
+/// The numbers of columns of equal length, row by row.
+pub(crate) fn by_rows(columns: &[Vec<f64>]) -> Vec<f64> {
+    let rows = columns.iter().map(Vec::len).min().unwrap_or_default();
+    let row = |row: usize| columns.iter().filter_map(move |column| column.get(row).copied());
+    (0..rows).flat_map(row).collect()
+}
+
 fn class(numbers: &mut BTreeMap<String, u32>, text: &str) -> Result<u32, Fault> {
     if let Some(&known) = numbers.get(text) {
         return Ok(known);

@@ -177,7 +177,7 @@ fn refuse(spec: &DataSpec, format: Format) -> Result<(), DataError> {
              table, or of an array of an NPZ file",
         )?,
         Format::Idx | Format::Npy => forbid(
-            &spec.label,
+            &spec.label_names().next().map(str::to_owned),
             LABEL,
             "label is for tables: use labels for the path of the label file of an IDX or NPY file",
         )?,
@@ -185,13 +185,11 @@ fn refuse(spec: &DataSpec, format: Format) -> Result<(), DataError> {
             let other = spec.label.clone().filter(|label| label != sparse::LABEL_NAME);
             forbid(&other, LABEL, "a LIBSVM file has one label in each line: remove label")?;
             forbid(&spec.labels, LABELS, "a LIBSVM file includes its labels: remove labels")?;
+            let several = spec.more_labels.first().cloned();
+            let remedy = "a LIBSVM file has one label in each line: remove label, or write the \
+                          table as CSV";
+            forbid(&several, LABEL, remedy)?;
         }
-    }
-    if format != Format::Text {
-        let several = spec.more_labels.first().cloned();
-        let remedy = "several labels are for text tables such as CSV: write the table as CSV, or \
-                      name one label";
-        forbid(&several, LABEL, remedy)?;
     }
     match format {
         Format::Text => Ok(()),

@@ -118,18 +118,6 @@ impl Items {
         }
         true
     }
-
-    pub(crate) fn len(&self) -> usize {
-        match self {
-            Self::U8(items) => items.len(),
-            Self::Bool(items) => items.len(),
-            Self::Int(items) => items.len(),
-            Self::UInt(items) => items.len(),
-            Self::F32(items) => items.len(),
-            Self::F64(items) => items.len(),
-            Self::Text(items) => items.len(),
-        }
-    }
 }
 
 /// Reads the array of an NPY file.

@@ -4,6 +4,7 @@ use caviar_common::data::{ColumnType, DataNote, NoteLevel};
 use caviar_common::limits::{MAX_NOTE_COLUMNS, MAX_ROW_WEIGHT};
 
 use crate::cells::Cells;
+use crate::error::shown;
 use crate::forms::Form;
 use crate::labels::Labels;
 
@@ -101,6 +102,18 @@ pub(crate) struct Table {
     pub(crate) more_labels: Vec<LabelColumn>,
     /// What the reader detected and left out.
     pub(crate) notes: Vec<DataNote>,
+}
+
+/// The warning about rows that lack one of the labels; `None` if there are no such rows.
+pub(crate) fn rows_without_label(labels: &[&str], rows: usize) -> Option<DataNote> {
+    let quoted: Vec<String> = labels.iter().map(|name| format!("{:?}", shown(name))).collect();
+    let text = format!(
+        "{rows} row{} no value in {} and {} left out",
+        if rows == 1 { " has" } else { "s have" },
+        quoted.join(" or "),
+        if rows == 1 { "is" } else { "are" },
+    );
+    (rows > 0).then(|| warning("rows_without_label", labels, text))
 }
 
 /// A note that only says what was detected or decided.

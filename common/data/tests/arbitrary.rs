@@ -88,11 +88,12 @@ fn damaged(good: Vec<u8>) -> impl Strategy<Value = Vec<u8>> {
     })
 }
 
-fn good_npz() -> Vec<u8> {
+/// An archive with these labels.
+fn good_npz(labels: Npy<'_>) -> Vec<u8> {
     npz(&[
         ("x", Npy::floats("(4, 2)", &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0])),
         ("kind", Npy::texts("(4,)", &["a", "b", "a", "b"])),
-        ("k", Npy::whole("(4,)", &[0, 1, 0, 1])),
+        ("k", labels),
     ])
 }
 
@@ -102,15 +103,23 @@ proptest! {
         images in damaged(Npy::bytes("(4, 2, 1)", &[1, 2, 3, 4, 5, 6, 7, 8]).file()),
         numbers in damaged(Npy::floats("(4,)", &[1.0, 2.0, 3.0, 4.0]).file()),
         labels in damaged(Npy::whole("(4,)", &[0, 1, 0, 1]).file()),
+        matrix in damaged(Npy::whole("(4, 2)", &[0, 1, 0, 1, 2, 3, 4, 5]).file()),
         task in task(),
     ) {
         read("images.npy", &images, Some(&labels), task)?;
         read("numbers.npy", &numbers, Some(&labels), task)?;
+        read("images.npy", &images, Some(&matrix), task)?;
+        read("numbers.npy", &numbers, Some(&matrix), task)?;
     }
 
     #[test]
-    fn damaged_archives_give_data_or_an_error(archive in damaged(good_npz()), task in task()) {
+    fn damaged_archives_give_data_or_an_error(
+        archive in damaged(good_npz(Npy::whole("(4,)", &[0, 1, 0, 1]))),
+        matrix in damaged(good_npz(Npy::whole("(4, 2)", &[0, 1, 0, 1, 2, 3, 4, 5]))),
+        task in task(),
+    ) {
         read("data.npz", &archive, None, task)?;
+        read("data.npz", &matrix, None, task)?;
     }
 
     #[test]

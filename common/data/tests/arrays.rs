@@ -145,7 +145,7 @@ fn a_value_that_is_no_number_names_its_row_and_column() {
         ("inf.npy", Npy::floats("(2, 2)", &[1.0, 2.0, f64::INFINITY, 4.0]).file()),
         ("big.npy", Npy::floats("(4, 2)", &[1.0, 2.0, 3.0, 4.0, 5.0, -1e101, 7.0, 8.0]).file()),
         ("y2.npy", Npy::floats("(2,)", &[1.0, f64::NEG_INFINITY]).file()),
-        ("cube.npy", Npy::whole("(4, 2)", &[0; 8]).file()),
+        ("cube.npy", Npy::whole("(4, 2, 1)", &[0; 8]).file()),
         ("x.npy", Npy::whole("(4,)", &[1, 2, 3, 4]).file()),
         ("words.npy", Npy::texts("(4,)", &["1", "2", "x", "4"]).file()),
     ]);
@@ -165,8 +165,8 @@ fn a_value_that_is_no_number_names_its_row_and_column() {
         assert_eq!(field, "data.labels");
         assert!(text.starts_with("y2.npy, row 1 (from 0), column \"label\": \"-inf\""), "{text}");
     }
-    let shape =
-        "cube.npy: has the shape [4, 2]: expected one label for each row, a shape of [rows]";
+    let shape = "cube.npy: has the shape [4, 2, 1]: expected one label for each row, a shape of \
+                 [rows], or 1 to 64 numbers for each row, a shape of [rows, numbers]";
     assert_eq!(error("x.npy", "cube.npy", None), ("data.labels", shape.to_owned()));
     let count = "y3.npy: has 2 labels: expected 4, one for each row of x.npy";
     assert_eq!(error("x.npy", "y3.npy", None), ("data.labels", count.to_owned()));
@@ -265,7 +265,9 @@ fn a_faulty_archive_says_what_it_has() {
     let short =
         format!("data.npz: no array has 3 rows like the labels in \"other\": it has {arrays}");
     assert_eq!(error(Some("other")), ("data.label", short));
-    let (field, text) = error(Some("x"));
+    let classes =
+        DataSpec { task: Some(Task::Classification), ..folder.spec("data.npz", Some("x"), None) };
+    let (field, text) = folder.error(&classes);
     assert_eq!(field, "data.label");
     assert!(text.starts_with("data.npz, array \"x\": has the shape [4, 2]"), "{text}");
     let (field, _) = folder.error(&folder.spec("data.npz", Some("y"), Some("y.npy")));

@@ -216,14 +216,18 @@ fn what_cannot_have_several_labels_says_so() {
         more_labels: vec!["b".to_owned()],
         ..DataSpec::default()
     };
-    for (source, expected) in [
-        ("data.npz", "several labels are for text tables such as CSV"),
-        ("data.svm", "several labels are for text tables such as CSV"),
+    for (source, label, expected) in [
+        ("data.svm", Some("a"), "a LIBSVM file has one label in each line: remove label"),
+        ("data.svm", Some("label"), "remove label, or write the table as CSV"),
+        ("data.idx", Some("a"), "use labels for the path of the label file of an IDX or NPY file"),
+        ("data.npy", Some("a"), "use labels for the path of the label file of an IDX or NPY file"),
+        ("data.npy", None, "use labels for the path of the label file of an IDX or NPY file"),
+        ("builtin:digits", None, "builtin:digits has one label: remove label"),
     ] {
-        let error = load(&DataSpec { source: source.to_owned(), ..several.clone() }).unwrap_err();
+        let (source, label) = (source.to_owned(), label.map(str::to_owned));
+        let error = load(&DataSpec { source, label, ..several.clone() }).unwrap_err();
         assert_eq!(error.field(), "data.label");
-        let text = error.to_string();
-        assert!(text.contains(expected) || text.contains("one label"), "{source}: {text}");
+        assert!(error.to_string().contains(expected), "{error}");
     }
     let mut spec = table(folder.path(), 60);
     spec.more_labels = vec!["farther".to_owned()];

@@ -19,11 +19,6 @@ impl<'a> ArrayColumn<'a> {
         Self { items, index, width }
     }
 
-    /// All items, which are one column.
-    pub(crate) const fn all(items: &'a Items) -> Self {
-        Self::new(items, 0, 1)
-    }
-
     fn each<'b, T>(&self, items: &'b [T]) -> impl Iterator<Item = &'b T> + use<'b, T> {
         items.iter().skip(self.index).step_by(self.width.max(1))
     }

@@ -1,15 +1,20 @@
 //! Data in NumPy's files: arrays become columns or images.
 //!
 //! In NPY files the inputs are one file and the labels another one. In an NPZ archive `label` names
-//! the array of the labels, and the inputs are all other arrays with as many rows. An array `x` of
+//! the arrays of the labels, and the inputs are all other arrays with as many rows. An array `x` of
 //! one dimension is a column `x`, and one of more dimensions the columns `x1`, `x2` and so on.
 //! Unsigned bytes of 3 or 4 dimensions are images.
+//!
+//! Several numbers are predicted if the labels are a matrix `y`, whose columns are `y1`, `y2` and
+//! so on, or if `label` is a list of arrays of one dimension.
 
 mod column;
+mod labels;
 
 use caviar_common::data::DataSpec;
 
 pub(crate) use self::column::ArrayColumn;
+pub(crate) use self::labels::{LabelArrays, LabelShape};
 use crate::cells::Section;
 use crate::content::Content;
 use crate::dataset::Parts;
@@ -24,7 +29,7 @@ use crate::inputs::Inputs;
 use crate::limits::MAX_FEATURES;
 use crate::numpy::{Array, ArrayError, Entry, Items, list_npz, read_npy, read_npz};
 use crate::pixels::Pixels;
-use crate::stored::{Builder, Label, Place, is_left_out, of_columns, read_label};
+use crate::stored::{Builder, Label, is_left_out, of_columns};
 use crate::table::{Roles, info};
 
 /// What the labels of an NPY file are called.
@@ -44,15 +49,9 @@ pub(crate) fn read_files(spec: &DataSpec) -> Result<Content, DataError> {
     }
     let array = read_npy(path).map_err(|error| of_array(SOURCE, error))?;
     let labels = read_npy(labels_path).map_err(|error| of_array(LABELS, error))?;
-    let rows = array.shape.first().copied().unwrap_or_default();
-    let place = Place { field: LABELS, path: labels_path, column: LABEL_NAME };
-    check_labels(&labels, LABELS, labels_path)?;
-    if labels.items.len() != rows {
-        let (path, source_path) = (labels_path.clone(), path.to_owned());
-        let (labels, rows) = (labels.items.len(), rows);
-        return Err(FileError::LabelCount { path, labels, rows, source_path }.into());
-    }
-    let label = read_label(&ArrayColumn::all(&labels.items), place, spec.task)?;
+    check_count(&labels, LabelShape::of_task(spec.task), (labels_path, path), &array)?;
+    let labels = LabelArrays::of_array(LABEL_NAME, labels);
+    let label = labels.read((LABELS, labels_path), spec.task)?;
     drop(labels);
     if is_images(&array) {
         return images(array, label, Roles::default(), spec);
@@ -71,22 +70,23 @@ pub(crate) fn read_files(spec: &DataSpec) -> Result<Content, DataError> {
 pub(crate) fn read_archive(spec: &DataSpec) -> Result<Content, DataError> {
     let path = spec.source.as_str();
     let entries = list_npz(path).map_err(|error| of_array(SOURCE, error))?;
-    let wanted = wanted_label(spec, &entries)?;
+    let wanted = wanted_labels(spec, &entries)?;
     let mut given = Given::of(spec, Format::Npz)?;
-    let (labels, rows) = labels_of_files(&wanted, &mut given)?;
-    let place = Place { field: LABEL, path, column: &wanted };
-    let label = read_label(&ArrayColumn::all(&labels.items), place, spec.task);
+    let (labels, rows) = labels_of_files(spec, &wanted, &mut given)?;
+    let label = labels.read((LABEL, path), spec.task);
     let label = label.map_err(|error| given.locate(error))?;
+    let several: Vec<String> = labels.several().into_iter().map(str::to_owned).collect();
     drop(labels);
 
-    let others = || entries.iter().filter(|entry| entry.name != wanted);
+    let others = || entries.iter().filter(|entry| !wanted.contains(&entry.name.as_str()));
     let (inputs, left_out): (Vec<&Entry>, Vec<&Entry>) =
         others().partition(|entry| entry.shape.first() == Some(&rows));
     let used: Vec<&Entry> =
         inputs.iter().copied().filter(|entry| !spec.table.ignore.contains(&entry.name)).collect();
     if used.is_empty() {
         let (path, arrays) = (path.to_owned(), described(entries.iter()));
-        return Err(FileError::NoInputArrays { path, label: wanted, rows, arrays }.into());
+        let label = wanted.join(", ");
+        return Err(FileError::NoInputArrays { path, label, rows, arrays }.into());
     }
     let read = |entry: &Entry| of_files(spec, &entry.name);
     if let [only] = used.as_slice()
@@ -109,6 +109,10 @@ pub(crate) fn read_archive(spec: &DataSpec) -> Result<Content, DataError> {
     if width == 0 {
         return Err(DataError::NoFeatures { path: path.to_owned() });
     }
+    if let Some(name) = all.iter().find(|name| several.contains(name)) {
+        let (path, name) = (path.to_owned(), shown(name));
+        return Err(FileError::NameTwice { path, name }.into());
+    }
     let mut builder = Builder::new(spec, all, &groups, label, given)?;
     for entry in inputs {
         let names = names_of(entry);
@@ -129,16 +133,36 @@ pub(crate) fn read_archive(spec: &DataSpec) -> Result<Content, DataError> {
     Ok(Content::Table(builder.finish()))
 }
 
-/// The labels of all files, one after the other, and how many the first file has.
-fn labels_of_files(name: &str, given: &mut Given<'_>) -> Result<(Array, usize), DataError> {
-    let labels = given.read(|file| {
-        let array = read_npz(file.path, name).map_err(|error| of_array(LABEL, error))?;
-        check_labels(&array, LABEL, &format!("{}, array {name:?}", file.path))?;
-        let rows = array.items.len();
-        Ok((array, rows))
-    })?;
-    let rows = labels.first().map_or(0, |array| array.items.len());
-    Ok((chained(labels, &format!("array {name:?}"))?, rows))
+/// The labels of all files, one after the other, and how many rows the first file has.
+fn labels_of_files(
+    spec: &DataSpec,
+    wanted: &[&str],
+    given: &mut Given<'_>,
+) -> Result<(LabelArrays, usize), DataError> {
+    let shape = if wanted.len() > 1 { LabelShape::List } else { LabelShape::of_task(spec.task) };
+    let (mut all, mut first_rows) = (LabelArrays::default(), 0);
+    for (place, &name) in wanted.iter().enumerate() {
+        let parts = given.read(|file| {
+            let array = read_npz(file.path, name).map_err(|error| of_array(LABEL, error))?;
+            let rows = shape.check(&array, LABEL, &format!("{}, array {name:?}", file.path))?;
+            match wanted.first().filter(|_| place > 0 && rows != file.rows()) {
+                Some(other) => {
+                    let (path, found, expected) = (file.path.to_owned(), rows, file.rows());
+                    let (name, other) = (shown(name), shown(other));
+                    Err(FileError::LabelRows { path, name, found, expected, other }.into())
+                }
+                None => Ok((array, rows)),
+            }
+        })?;
+        first_rows = parts.first().and_then(|array| array.shape.first()).copied().unwrap_or(0);
+        let array = chained(parts, &format!("array {name:?}"))?;
+        if wanted.len() == 1 {
+            return Ok((LabelArrays::of_array(name, array), first_rows));
+        }
+        let index = all.push(array);
+        all.push_column(name, index, 0);
+    }
+    Ok((all, first_rows))
 }
 
 /// The array of that name in all files of the data, one after the other.
@@ -173,12 +197,17 @@ pub(crate) fn array_names(path: &str) -> Result<Vec<String>, DataError> {
     Ok(entries.into_iter().map(|entry| entry.name).collect())
 }
 
-fn wanted_label(spec: &DataSpec, entries: &[Entry]) -> Result<String, DataError> {
+/// The names of the arrays with the labels.
+fn wanted_labels<'a>(spec: &'a DataSpec, entries: &[Entry]) -> Result<Vec<&'a str>, DataError> {
+    let wanted: Vec<&str> = spec.label_names().map(str::trim).collect();
+    let is_unknown = |wanted: &&&str| entries.iter().all(|entry| entry.name != **wanted);
     let (path, arrays) = (spec.source.clone(), described(entries.iter()));
-    match spec.label.as_deref().map(str::trim) {
-        None => Err(FileError::ArrayNotGiven { path, arrays }.into()),
-        Some(wanted) if entries.iter().any(|entry| entry.name == wanted) => Ok(wanted.to_owned()),
-        Some(wanted) => Err(FileError::NoSuchArray { path, name: shown(wanted), arrays }.into()),
+    if wanted.is_empty() {
+        return Err(FileError::ArrayNotGiven { path, arrays }.into());
+    }
+    match wanted.iter().find(is_unknown) {
+        Some(unknown) => Err(FileError::NoSuchArray { path, name: shown(unknown), arrays }.into()),
+        None => Ok(wanted),
     }
 }
 
@@ -197,19 +226,20 @@ pub(crate) fn described<'a>(entries: impl ExactSizeIterator<Item = &'a Entry> + 
     if texts.is_empty() { "no arrays".to_owned() } else { texts.join(", ") }
 }
 
-/// Labels are a list, or a column of a list.
-pub(crate) fn check_labels(
+/// Checks that the labels of a file have one of the shapes, and as many rows as the inputs.
+pub(crate) fn check_count(
     labels: &Array,
-    field: &'static str,
-    place: &str,
+    shape: LabelShape,
+    (path, source_path): (&str, &str),
+    inputs: &Array,
 ) -> Result<(), DataError> {
-    match labels.shape.as_slice() {
-        [_] | [_, 1] => Ok(()),
-        shape => {
-            let (place, shape) = (place.to_owned(), shape.to_vec());
-            Err(FileError::LabelShape { field, place, shape }.into())
-        }
+    let labels = shape.check(labels, LABELS, path)?;
+    let rows = inputs.shape.first().copied().unwrap_or_default();
+    if labels != rows {
+        let (path, source_path) = (path.to_owned(), source_path.to_owned());
+        return Err(FileError::LabelCount { path, labels, rows, source_path }.into());
     }
+    Ok(())
 }
 
 pub(crate) fn is_image_shape(shape: &[usize]) -> bool {
@@ -233,17 +263,15 @@ fn images(array: Array, label: Label, roles: Roles, spec: &DataSpec) -> Result<C
     }
     label.retain_rows(&mut bytes, line * height);
     let pixels = Pixels::new(*height, line, Section::Owned(bytes));
-    let (labels, label, notes) = label.into_parts();
+    let Label { name, more, labels, notes, .. } = label;
     let (targets, classes) = labels.finish();
-    let inputs = Inputs::Pixels(pixels);
-    let (label_form, more_labels) = (None, Vec::new());
     Ok(Content::Images(Parts {
-        inputs,
+        inputs: Inputs::Pixels(pixels),
         targets,
         classes,
-        label,
-        label_form,
-        more_labels,
+        label: name,
+        label_form: None,
+        more_labels: more,
         roles,
         notes,
     }))

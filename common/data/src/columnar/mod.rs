@@ -21,7 +21,7 @@ use crate::file_error::FileError;
 use crate::format::Format;
 use crate::given::Given;
 use crate::limits::MAX_VALUES;
-use crate::stored::{Builder, Place, is_left_out, of_columns, read_label, unknown_column};
+use crate::stored::{Builder, is_left_out, of_columns, read_labels, unknown_column};
 use crate::table::{Table, info};
 
 /// Longest name of a type that a message shows, in characters.
@@ -29,32 +29,19 @@ const SHOWN_TYPE_CHARS: usize = 60;
 /// Most columns whose types a note shows.
 const LISTED_TYPES: usize = 10;
 
-/// Reads a table. `data.label` names the column to predict.
+/// Reads a table. `data.label` names the columns to predict.
 pub(crate) fn read(spec: &DataSpec, format: Format) -> Result<Table, DataError> {
     let file = File::open(&spec.source, format)?;
     let schema = file.schema();
     let names = names(&schema);
-    let Some(wanted) = spec.label.as_deref().map(str::trim) else {
-        let (path, columns) = (spec.source.clone(), listed(&names));
-        return Err(DataError::LabelNotGiven { path, columns });
-    };
-    let Some(label_index) = names.iter().position(|name| name == wanted) else {
-        return Err(unknown_column(spec, LABEL, &names, wanted));
-    };
-    if names.len() < 2 {
+    let labels = label_columns(spec, &schema, &names)?;
+    if names.len() <= labels.len() {
         return Err(DataError::NoFeatures { path: spec.source.clone() });
     }
-    let fields = schema.fields();
-    if let Some(field) = fields.get(label_index).filter(|field| !is_read(field.data_type())) {
-        let kind = shortened(&field.data_type().to_string(), SHOWN_TYPE_CHARS);
-        let (path, name) = (&spec.source, shown(wanted));
-        let what = format!(
-            "{path}: the column {name:?} has the type {kind}, which cannot be predicted: expected \
-             numbers, booleans or text"
-        );
-        return Err(FileError::Content { field: LABEL, what }.into());
-    }
-    let inputs = || names.iter().zip(fields).enumerate().filter(|(index, _)| *index != label_index);
+    let inputs = || {
+        let columns = names.iter().zip(schema.fields()).enumerate();
+        columns.filter(|(index, _)| labels.iter().all(|(_, label)| label != index))
+    };
     let is_input = |name: &str, field: &arrow_schema::Field| {
         is_read(field.data_type()) && !is_left_out(spec, name, None)
     };
@@ -62,14 +49,16 @@ pub(crate) fn read(spec: &DataSpec, format: Format) -> Result<Table, DataError> 
         .filter(|(_, (name, field))| is_input(name, field))
         .map(|(index, _)| index)
         .collect();
-    used.push(label_index);
+    used.extend(labels.iter().map(|(_, index)| *index));
     used.sort_unstable();
+    used.dedup();
     let mut given = Given::of(spec, format)?;
     let batches = read_files(file, format, &used, &mut given)?;
 
     let column = |index: usize| Batches::new(&batches, used.binary_search(&index).unwrap_or(0));
-    let place = Place { field: LABEL, path: &spec.source, column: wanted };
-    let label = read_label(&column(label_index), place, spec.task);
+    let columns: Vec<(&str, Batches<'_>)> =
+        labels.iter().map(|(name, index)| (*name, column(*index))).collect();
+    let label = read_labels(&columns, (LABEL, &spec.source), spec.task);
     let label = label.map_err(|error| given.locate(error))?;
     let mut builder = Builder::new(spec, names.clone(), &[], label, given)?;
     let mut left_out = Vec::new();
@@ -86,6 +75,38 @@ pub(crate) fn read(spec: &DataSpec, format: Format) -> Result<Table, DataError> 
     }
     note_types(&mut builder, &left_out);
     Ok(builder.finish())
+}
+
+/// The columns to predict with their places, in the order of the spec.
+fn label_columns<'a>(
+    spec: &'a DataSpec,
+    schema: &SchemaRef,
+    names: &[String],
+) -> Result<Vec<(&'a str, usize)>, DataError> {
+    let mut labels = Vec::new();
+    for wanted in spec.label_names().map(str::trim) {
+        let Some(index) = names.iter().position(|name| name == wanted) else {
+            return Err(unknown_column(spec, LABEL, names, wanted));
+        };
+        let field = schema.fields().get(index).filter(|field| !is_read(field.data_type()));
+        if let Some(field) = field {
+            let kind = shortened(&field.data_type().to_string(), SHOWN_TYPE_CHARS);
+            let (path, name) = (&spec.source, shown(wanted));
+            let has_several = !spec.more_labels.is_empty();
+            let expected = if has_several { "numbers" } else { "numbers, booleans or text" };
+            let what = format!(
+                "{path}: the column {name:?} has the type {kind}, which cannot be predicted: \
+                 expected {expected}"
+            );
+            return Err(FileError::Content { field: LABEL, what }.into());
+        }
+        labels.push((wanted, index));
+    }
+    if labels.is_empty() {
+        let (path, columns) = (spec.source.clone(), listed(names));
+        return Err(DataError::LabelNotGiven { path, columns });
+    }
+    Ok(labels)
 }
 
 /// Reads columns of `first`, which is open, and then of the files with given splits.

@@ -42,7 +42,7 @@ pub(super) struct Builder<'a> {
     /// Columns that are read, with the label.
     width: usize,
     rows: usize,
-    unlabelled: u64,
+    unlabelled: usize,
     bad: Option<BadCell>,
     /// How many bad cells follow the first one.
     more_bad: u64,
@@ -162,7 +162,7 @@ impl<'a> Builder<'a> {
     }
 
     /// Rows that were left out because they have no label.
-    pub(super) const fn unlabelled(&self) -> u64 {
+    pub(super) const fn unlabelled(&self) -> usize {
         self.unlabelled
     }
 

@@ -28,9 +28,11 @@ use self::dialect::Dialect;
 use self::plan::Plans;
 use self::rows::Rows;
 use self::scan::Scan;
-use crate::error::{DataError, SOURCE, TEST_SOURCE, VALIDATION_SOURCE, shown};
+use crate::error::{DataError, SOURCE, TEST_SOURCE, VALIDATION_SOURCE};
 use crate::memory::MemoryBudget;
-use crate::table::{GIVEN_POOL, GIVEN_TEST, GIVEN_VALIDATION, LabelColumn, Table, info, warning};
+use crate::table::{
+    GIVEN_POOL, GIVEN_TEST, GIVEN_VALIDATION, LabelColumn, Table, info, rows_without_label,
+};
 use crate::text::TextSource;
 
 /// Reads a table, and the files with given splits. `labels` are the names of the columns to
@@ -74,17 +76,8 @@ pub(crate) fn read(
         );
         notes.push(info("free_text", &all, text));
     }
-    if unlabelled > 0 {
-        let names: Vec<&str> = plans.labels.iter().map(String::as_str).collect();
-        let quoted = names.iter().map(|name| format!("{:?}", shown(name)));
-        let text = format!(
-            "{unlabelled} row{} no value in {} and {} left out",
-            if unlabelled == 1 { " has" } else { "s have" },
-            quoted.collect::<Vec<_>>().join(" or "),
-            if unlabelled == 1 { "is" } else { "are" },
-        );
-        notes.push(warning("rows_without_label", &names, text));
-    }
+    let label_names: Vec<&str> = plans.labels.iter().map(String::as_str).collect();
+    notes.extend(rows_without_label(&label_names, unlabelled));
     let mut all = plans
         .labels
         .iter()

@@ -114,6 +114,18 @@ impl<'s> LabelReader<'s> {
         }
     }
 
+    /// No labels yet.
+    pub(super) const fn empty(&self) -> Truth {
+        match self {
+            Self::Classes(_) => Truth::Classes(Vec::new()),
+            Self::Values(_) => Truth::Values(Vec::new()),
+        }
+    }
+
+    pub(super) const fn has_numbers(&self) -> bool {
+        matches!(self, Self::Values(_))
+    }
+
     /// Whether the cell is the name of a class.
     pub(super) fn knows(&self, cell: &[u8]) -> bool {
         match self {
@@ -126,21 +138,20 @@ impl<'s> LabelReader<'s> {
     pub(super) fn push(
         &self,
         cell: &[u8],
-        truth: &mut Option<Truth>,
+        truth: &mut Truth,
         counts: &mut ReadCounts,
     ) -> Result<(), Fault> {
         match (self, truth) {
-            (Self::Classes(codes), Some(Truth::Classes(classes))) => {
+            (Self::Classes(codes), Truth::Classes(classes)) => {
                 let class = codes.get(cell).copied();
                 counts.unknown_classes += u64::from(class.is_none());
                 classes.push(class);
             }
-            (Self::Values(form), Some(Truth::Values(values))) => {
+            (Self::Values(form), Truth::Values(values)) => {
                 values.push(number(*form, cell)?);
             }
-            // The truth is of the label's kind, or is not asked for.
-            (Self::Classes(_), Some(Truth::Values(_)) | None)
-            | (Self::Values(_), Some(Truth::Classes(_)) | None) => {}
+            // The truth is of the label's kind.
+            (Self::Classes(_), Truth::Values(_)) | (Self::Values(_), Truth::Classes(_)) => {}
         }
         Ok(())
     }

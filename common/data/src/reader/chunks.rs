@@ -6,14 +6,14 @@ use caviar_common::data::ColumnType;
 use caviar_common::numbers::to_u64;
 
 use super::batch::{RowBatch, Truth};
-use super::cells::{CellReader, LabelReader, empty_truth};
+use super::cells::{CellReader, LabelReader};
 use super::counts::ReadCounts;
 use crate::delimited::{MissingTexts, Presence};
 use crate::encode::{ROWS_AT_ONCE, UNKNOWN};
 use crate::error::{DataError, LABEL, SOURCE};
-use crate::fault::Fault;
+use crate::labels::by_rows;
 use crate::schema::{InputColumn, Schema};
-use crate::stored::{Bad, Kind, Place, Stored, checked, read_numbers};
+use crate::stored::{Bad, Kind, Place, Stored, check_numbers, checked, merge, read_numbers};
 
 /// Some rows of a file, as values.
 pub(super) struct Chunk {
@@ -33,7 +33,8 @@ pub(super) struct Chunk {
 pub(super) struct Chunker<'s> {
     schema: &'s Schema,
     columns: Vec<CellReader<'s>>,
-    label: LabelReader<'s>,
+    /// One for each label of the schema.
+    labels: Vec<LabelReader<'s>>,
     missing: MissingTexts,
     path: String,
 }
@@ -73,7 +74,7 @@ impl<'s> Chunker<'s> {
         Self {
             schema,
             columns: schema.columns.iter().map(CellReader::new).collect(),
-            label: LabelReader::new(&schema.label),
+            labels: schema.labels().map(LabelReader::new).collect(),
             missing: MissingTexts::new(&schema.missing),
             path: path.to_owned(),
         }
@@ -84,18 +85,18 @@ impl<'s> Chunker<'s> {
     }
 
     /// Reads `rows` rows of the columns of the schema, in its order, of which the first is row
-    /// `first` of the file. `label` is read if it is given, and `records` are all rows as records
-    /// of a text file, if the file has named columns.
+    /// `first` of the file. `labels` are those of the schema, or empty if they are not asked for.
+    /// `records` are all rows as records of a text file, if the file has named columns.
     pub(super) fn chunk<'a>(
         &self,
         (first, rows): (usize, usize),
         columns: impl Iterator<Item = &'a dyn Stored>,
-        label: Option<&dyn Stored>,
+        labels: &[&dyn Stored],
         records: Option<Vec<Vec<u8>>>,
     ) -> Result<Chunk, DataError> {
-        let labelled = match label {
-            Some(stored) => self.labels(stored, first)?,
-            None => Labelled::unread(rows),
+        let labelled = match labels {
+            [] => Labelled::unread(rows),
+            columns => self.labels(columns, first)?,
         };
         let mut chunk = Chunk {
             rows: labelled.is_labelled.iter().filter(|is_labelled| **is_labelled).count(),
@@ -155,46 +156,88 @@ impl<'s> Chunker<'s> {
         bad.map_or(Ok(values), Err)
     }
 
-    /// Reads the labels of rows, of which the first is row `first` of the file.
-    pub(super) fn labels(&self, stored: &dyn Stored, first: usize) -> Result<Labelled, DataError> {
-        let mut truth = empty_truth(self.schema, true);
+    /// Reads the labels of rows, of which the first is row `first` of the file: a column for each
+    /// label of the schema, in its order. Rows that lack one of them are left out.
+    pub(super) fn labels(
+        &self,
+        columns: &[&dyn Stored],
+        first: usize,
+    ) -> Result<Labelled, DataError> {
         let mut is_labelled = Vec::new();
-        let (mut bad, mut counts) = (None, ReadCounts::default());
-        let is_number = matches!(stored.kind(), Kind::Number | Kind::Boolean | Kind::Date);
-        if let (true, Some(Truth::Values(values))) = (is_number, &mut truth) {
-            stored.numbers(&mut |value| {
-                is_labelled.push(!value.is_nan());
-                match checked(value) {
-                    Ok(value) if !value.is_nan() => values.push(value),
-                    Ok(_) => {}
-                    Err(fault) if bad.is_none() => {
-                        bad = Some(Bad { row: is_labelled.len() - 1, fault });
-                    }
-                    Err(_) => {}
-                }
-            });
+        for (stored, reader) in columns.iter().zip(&self.labels) {
+            merge(&mut is_labelled, self.presence(*stored, reader));
+        }
+        let (mut classes, mut numbers) = (None, Vec::new());
+        let mut counts = ReadCounts::default();
+        let labels = self.schema.labels().zip(&self.labels);
+        for ((label, reader), stored) in labels.zip(columns) {
+            let place = Place { field: LABEL, path: &self.path, column: &label.name };
+            if columns.len() > 1 {
+                check_numbers(*stored, place)?;
+            }
+            let read = read_label(*stored, reader, &is_labelled, &mut counts);
+            match read.map_err(|bad| bad.into_error(place, *stored, first))? {
+                Truth::Classes(all) => classes = Some(all),
+                Truth::Values(values) => numbers.push(values),
+            }
+        }
+        let truth = classes.map_or_else(|| Truth::Values(by_rows(&numbers)), Truth::Classes);
+        Ok(Labelled { is_labelled, truth: Some(truth), unknown: counts.unknown_classes })
+    }
+
+    /// Whether each row has this label.
+    fn presence(&self, stored: &dyn Stored, reader: &LabelReader<'s>) -> Vec<bool> {
+        let mut is_labelled = Vec::new();
+        if is_number(stored) && reader.has_numbers() {
+            stored.numbers(&mut |value| is_labelled.push(!value.is_nan()));
         } else {
             stored.texts(&mut |text| {
-                let cell = text.map(str::trim).filter(|text| !text.is_empty());
-                let cell = cell.filter(|cell| {
-                    self.missing.presence(cell.as_bytes()) != Presence::Missing
-                        || self.label.knows(cell.as_bytes())
-                });
-                is_labelled.push(cell.is_some());
-                let push = |cell: &str| -> Result<(), Fault> {
-                    self.label.push(cell.as_bytes(), &mut truth, &mut counts)
+                let cell = text.map(|text| text.trim().as_bytes()).filter(|text| !text.is_empty());
+                let is_present = |cell: &[u8]| {
+                    self.missing.presence(cell) != Presence::Missing || reader.knows(cell)
                 };
-                if let (Some(Err(fault)), None) = (cell.map(push), &bad) {
-                    bad = Some(Bad { row: is_labelled.len() - 1, fault });
-                }
+                is_labelled.push(cell.is_some_and(is_present));
             });
         }
-        if let Some(bad) = bad {
-            let place = Place { field: LABEL, path: &self.path, column: &self.schema.label.name };
-            return Err(bad.into_error(place, stored, first));
-        }
-        Ok(Labelled { is_labelled, truth, unknown: counts.unknown_classes })
+        is_labelled
     }
+}
+
+fn is_number(stored: &dyn Stored) -> bool {
+    matches!(stored.kind(), Kind::Number | Kind::Boolean | Kind::Date)
+}
+
+/// Reads one label of the rows that have all of them.
+fn read_label(
+    stored: &dyn Stored,
+    reader: &LabelReader<'_>,
+    is_labelled: &[bool],
+    counts: &mut ReadCounts,
+) -> Result<Truth, Bad> {
+    let (mut row, mut bad, mut truth) = (0, None, reader.empty());
+    // The row, if it is read.
+    let mut next = |bad: &Option<Bad>| {
+        let at = row;
+        row += 1;
+        is_labelled.get(at).is_some_and(|is_read| *is_read && bad.is_none()).then_some(at)
+    };
+    match &mut truth {
+        Truth::Values(values) if is_number(stored) => stored.numbers(&mut |value| {
+            let Some(row) = next(&bad) else { return };
+            match checked(value) {
+                Ok(value) => values.push(value),
+                Err(fault) => bad = Some(Bad { row, fault }),
+            }
+        }),
+        Truth::Values(_) | Truth::Classes(_) => stored.texts(&mut |text| {
+            let Some(row) = next(&bad) else { return };
+            let cell = text.unwrap_or_default().trim().as_bytes();
+            if let Err(fault) = reader.push(cell, &mut truth, counts) {
+                bad = Some(Bad { row, fault });
+            }
+        }),
+    }
+    bad.map_or(Ok(truth), Err)
 }
 
 /// The chunks of a file, and the rows of the first one that were returned.
@@ -250,7 +293,9 @@ impl Chunk {
                 classes.extend_from_slice(all.get(rows.clone()).unwrap_or_default());
             }
             (Some(Truth::Values(all)), Some(Truth::Values(values))) => {
-                values.extend_from_slice(all.get(rows.clone()).unwrap_or_default());
+                let outputs = schema.labels().count();
+                let rows = rows.start * outputs..rows.end * outputs;
+                values.extend_from_slice(all.get(rows).unwrap_or_default());
             }
             // Both are of the label's kind, or neither is asked for.
             (None | Some(Truth::Classes(_) | Truth::Values(_)), _) => {}

@@ -15,7 +15,8 @@ struct Table<'s> {
     stream: Stream,
     /// Where a batch has each column of the schema.
     inputs: Vec<usize>,
-    label: Option<usize>,
+    /// Where it has each label, if they are needed.
+    labels: Vec<usize>,
     /// The number of columns of a batch.
     width: usize,
     /// The rows of the batches before.
@@ -49,11 +50,10 @@ pub(super) fn open<'s>(
     for (index, name) in places.names.iter().enumerate() {
         push_cell(&mut header, index > 0, name);
     }
-    let (names, inputs) = (places.names, places.inputs);
-    let label = places.labels.first().copied();
+    let (names, inputs, labels) = (places.names, places.inputs, places.labels);
     let chunker = Chunker::new(schema, path);
     let stream = file.stream(&read)?;
-    let mut table = Table { chunker, stream, inputs, label, width: names.len(), rows: 0 };
+    let mut table = Table { chunker, stream, inputs, labels, width: names.len(), rows: 0 };
     let chunks = std::iter::from_fn(move || table.next().transpose());
     let mut table = ChunkTable::new(schema, chunks);
     (table.names, table.header) = (Some(names), Some(header));
@@ -68,12 +68,13 @@ impl Table<'_> {
         let batches = [batch];
         let columns: Vec<Batches<'_>> =
             (0..self.width).map(|index| Batches::new(&batches, index)).collect();
-        let label = self.label.and_then(|place| columns.get(place)).map(of_dyn);
-        let inputs: Vec<&dyn Stored> =
-            self.inputs.iter().filter_map(|&place| columns.get(place)).map(of_dyn).collect();
+        let at = |places: &[usize]| -> Vec<&dyn Stored> {
+            places.iter().filter_map(|&place| columns.get(place)).map(of_dyn).collect()
+        };
+        let (inputs, labels) = (at(&self.inputs), at(&self.labels));
         let records = records(&columns, rows);
         let inputs = inputs.into_iter();
-        self.chunker.chunk((first, rows), inputs, label, Some(records)).map(Some)
+        self.chunker.chunk((first, rows), inputs, &labels, Some(records)).map(Some)
     }
 }
 

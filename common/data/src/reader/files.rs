@@ -6,7 +6,7 @@ use super::chunks::{ChunkTable, Chunker};
 use super::images::ImageTable;
 use super::places::{Places, check_table};
 use super::{ReadOptions, Source};
-use crate::arrays::{self, ArrayColumn};
+use crate::arrays::{self, ArrayColumn, LabelArrays, LabelShape};
 use crate::delimited::{hint, listed, numbered};
 use crate::error::{DELIMITER, DataError, HEADER, LABELS, SOURCE, shown};
 use crate::file_error::FileError;
@@ -81,9 +81,9 @@ fn one_chunk<'s>(
     chunker: &Chunker<'s>,
     rows: usize,
     columns: &[&dyn Stored],
-    label: Option<&dyn Stored>,
+    labels: &[&dyn Stored],
 ) -> Result<ChunkTable<'s>, DataError> {
-    let chunk = chunker.chunk((0, rows), columns.iter().copied(), label, None)?;
+    let chunk = chunker.chunk((0, rows), columns.iter().copied(), labels, None)?;
     Ok(ChunkTable::new(chunker.schema(), std::iter::once(Ok(chunk))))
 }
 
@@ -98,18 +98,14 @@ fn array<'s>(
         Some(labels_path) => {
             let labels = read_npy(labels_path);
             let labels = labels.map_err(|error| arrays::of_array(LABELS, error))?;
-            arrays::check_labels(&labels, LABELS, labels_path)?;
-            if labels.items.len() != rows {
-                let (path, source_path) = (labels_path.to_owned(), path.to_owned());
-                let labels = labels.items.len();
-                return Err(FileError::LabelCount { path, labels, rows, source_path }.into());
-            }
-            Some(labels)
+            let shape = LabelShape::of_outputs(schema.labels().count());
+            arrays::check_count(&labels, shape, (labels_path, path), &array)?;
+            LabelArrays::of_rows(schema, labels)
         }
-        None => None,
+        None => LabelArrays::default(),
     };
     if arrays::is_images(&array) {
-        return images(schema, path, array, labels.as_ref()).map(Source::Images);
+        return images(schema, path, array, &labels).map(Source::Images);
     }
     check_table(schema, path)?;
     let width = arrays::width(&array.shape);
@@ -120,9 +116,9 @@ fn array<'s>(
     let column = |&place: &usize| ArrayColumn::new(&array.items, place, width);
     let columns: Vec<ArrayColumn<'_>> = places.inputs.iter().map(column).collect();
     let columns: Vec<&dyn Stored> = columns.iter().map(of_dyn).collect();
-    let label = labels.as_ref().map(|labels| ArrayColumn::all(&labels.items));
-    let label = label.as_ref().map(of_dyn);
-    one_chunk(&Chunker::new(schema, path), rows, &columns, label).map(Source::Chunks)
+    let labels = labels.columns();
+    let labels: Vec<&dyn Stored> = labels.iter().map(|(_, column)| of_dyn(column)).collect();
+    one_chunk(&Chunker::new(schema, path), rows, &columns, &labels).map(Source::Chunks)
 }
 
 /// Images of an array of unsigned bytes, in which several channels are next to each other.
@@ -130,18 +126,17 @@ fn images<'s>(
     schema: &'s Schema,
     path: &str,
     array: Array,
-    labels: Option<&Array>,
+    labels: &LabelArrays,
 ) -> Result<ImageTable<'s>, DataError> {
     let ([_, height, rest @ ..], numpy::Items::U8(pixels)) = (array.shape.as_slice(), array.items)
     else {
         return Err(DataError::NoFeatures { path: path.to_owned() });
     };
-    let labels = match labels {
-        Some(labels) => {
-            let column = ArrayColumn::all(&labels.items);
-            Some(Chunker::new(schema, path).labels(&column, 0)?)
-        }
-        None => None,
+    let columns = labels.columns();
+    let columns: Vec<&dyn Stored> = columns.iter().map(|(_, column)| of_dyn(column)).collect();
+    let labels = match columns.as_slice() {
+        [] => None,
+        columns => Some(Chunker::new(schema, path).labels(columns, 0)?),
     };
     ImageTable::memory(schema, path, [*height, rest.iter().product()], pixels, labels)
 }
@@ -149,19 +144,10 @@ fn images<'s>(
 fn archive<'s>(schema: &'s Schema, path: &str, needs_label: bool) -> Result<Source<'s>, DataError> {
     let entries = list_npz(path).map_err(|error| arrays::of_array(SOURCE, error))?;
     let read = |name: &str| read_npz(path, name).map_err(|error| arrays::of_array(SOURCE, error));
-    let label = schema.label.name.as_str();
-    let labels = if !needs_label {
-        None
-    } else if entries.iter().any(|entry| entry.name == label) {
-        let labels = read(label)?;
-        arrays::check_labels(&labels, SOURCE, &format!("{path}, array {label:?}"))?;
-        Some(labels)
-    } else {
-        let names: Vec<String> = entries.iter().map(|entry| entry.name.clone()).collect();
-        let (path, hint) = (path.to_owned(), hint(&names, label));
-        return Err(SchemaError::MissingLabel { path, label: shown(label), hint }.into());
-    };
-    let inputs: Vec<&Entry> = entries.iter().filter(|entry| entry.name != label).collect();
+    let labels =
+        if needs_label { archive_labels(schema, path, &entries)? } else { LabelArrays::default() };
+    let inputs: Vec<&Entry> =
+        entries.iter().filter(|entry| !has_labels_only(entry, schema)).collect();
     if schema.pixels.is_some() {
         let mut found = inputs.iter().filter(|entry| arrays::is_image_shape(&entry.shape));
         let (Some(only), None) = (found.next(), found.next()) else {
@@ -171,25 +157,73 @@ fn archive<'s>(schema: &'s Schema, path: &str, needs_label: bool) -> Result<Sour
         };
         let array = read(&only.name)?;
         let rows = array.shape.first().copied().unwrap_or_default();
-        check_rows(path, label, labels.as_ref(), rows)?;
-        return images(schema, path, array, labels.as_ref()).map(Source::Images);
+        check_label_rows(path, &labels, rows)?;
+        return images(schema, path, array, &labels).map(Source::Images);
     }
-    columns_of(schema, path, &inputs, labels.as_ref())
+    columns_of(schema, path, &inputs, &labels)
 }
 
-fn check_rows(
+/// Finds the labels of a model in an archive: each is an array, or a column of a matrix.
+fn archive_labels(
+    schema: &Schema,
     path: &str,
-    name: &str,
-    array: Option<&Array>,
-    expected: usize,
-) -> Result<(), DataError> {
-    match array.map(|array| array.shape.first().copied().unwrap_or_default()) {
-        Some(found) if found != expected => {
-            let (path, name) = (path.to_owned(), shown(name));
-            Err(SchemaError::OtherRows { path, name, found, expected }.into())
-        }
-        Some(_) | None => Ok(()),
+    entries: &[Entry],
+) -> Result<LabelArrays, DataError> {
+    let (mut labels, mut known) = (LabelArrays::default(), HashMap::new());
+    for name in schema.labels().map(|label| label.name.as_str()) {
+        let array = entries.iter().find(|entry| entry.name == name).map(|entry| (entry, None));
+        let column = |entry| Some((entry, Some(column_of(entry, name)?)));
+        let Some((entry, column)) = array.or_else(|| entries.iter().find_map(column)) else {
+            let names: Vec<String> = entries.iter().map(|entry| entry.name.clone()).collect();
+            let (path, hint) = (path.to_owned(), hint(&names, name));
+            return Err(SchemaError::MissingLabel { path, label: shown(name), hint }.into());
+        };
+        let index = match known.get(entry.name.as_str()) {
+            Some(index) => *index,
+            None => {
+                let array = read_npz(path, &entry.name);
+                let array = array.map_err(|error| arrays::of_array(SOURCE, error))?;
+                let place = format!("{path}, array {:?}", entry.name);
+                if column.is_none() {
+                    LabelShape::List.check(&array, SOURCE, &place)?;
+                }
+                let index = labels.push(array);
+                known.insert(entry.name.as_str(), index);
+                index
+            }
+        };
+        labels.push_column(name, index, column.unwrap_or_default());
     }
+    Ok(labels)
+}
+
+/// The place of a column in a matrix whose columns are numbered from 1.
+fn column_of(entry: &Entry, name: &str) -> Option<usize> {
+    let digits = name.strip_prefix(entry.name.as_str())?;
+    let number: usize =
+        digits.parse().ok().filter(|number: &usize| number.to_string() == digits)?;
+    let [_, width] = entry.shape.as_slice() else { return None };
+    number.checked_sub(1).filter(|column| column < width)
+}
+
+/// Whether an array is a label, or has no column that is not one.
+fn has_labels_only(entry: &Entry, schema: &Schema) -> bool {
+    let labels = || schema.labels().map(|label| label.name.as_str());
+    let columns = labels().filter(|name| column_of(entry, name).is_some()).count();
+    labels().any(|name| name == entry.name)
+        || columns > 0 && entry.shape.get(1..) == Some(&[columns])
+}
+
+fn check_label_rows(path: &str, labels: &LabelArrays, expected: usize) -> Result<(), DataError> {
+    labels.rows().try_for_each(|(name, found)| check_rows(path, name, found, expected))
+}
+
+fn check_rows(path: &str, name: &str, found: usize, expected: usize) -> Result<(), DataError> {
+    if found == expected {
+        return Ok(());
+    }
+    let (path, name) = (path.to_owned(), shown(name));
+    Err(SchemaError::OtherRows { path, name, found, expected }.into())
 }
 
 /// The columns of the arrays of an archive.
@@ -197,7 +231,7 @@ fn columns_of<'s>(
     schema: &'s Schema,
     path: &str,
     inputs: &[&Entry],
-    labels: Option<&Array>,
+    labels: &LabelArrays,
 ) -> Result<Source<'s>, DataError> {
     let width = inputs.iter().map(|entry| arrays::width(&entry.shape));
     if width.fold(0, usize::saturating_add) > MAX_FEATURES {
@@ -218,21 +252,21 @@ fn columns_of<'s>(
         if let (Some(entry), false) = (inputs.get(*owner), arrays.contains_key(owner)) {
             let array = read_npz(path, &entry.name);
             let array = array.map_err(|error| arrays::of_array(SOURCE, error))?;
-            let expected = array.shape.first().copied().unwrap_or_default();
-            check_rows(path, &entry.name, Some(&array), *rows.get_or_insert(expected))?;
+            let found = array.shape.first().copied().unwrap_or_default();
+            check_rows(path, &entry.name, found, *rows.get_or_insert(found))?;
             arrays.insert(*owner, array);
         }
     }
     let rows = rows.unwrap_or_default();
-    check_rows(path, &schema.label.name, labels, rows)?;
+    check_label_rows(path, labels, rows)?;
     let column = |&(owner, column, width): &(usize, usize, usize)| {
         arrays.get(&owner).map(|array| ArrayColumn::new(&array.items, column, width))
     };
     let columns: Vec<ArrayColumn<'_>> = used.iter().filter_map(column).collect();
     let columns: Vec<&dyn Stored> = columns.iter().map(of_dyn).collect();
-    let label = labels.map(|labels| ArrayColumn::all(&labels.items));
-    let label = label.as_ref().map(of_dyn);
-    one_chunk(&Chunker::new(schema, path), rows, &columns, label).map(Source::Chunks)
+    let labels = labels.columns();
+    let labels: Vec<&dyn Stored> = labels.iter().map(|(_, column)| of_dyn(column)).collect();
+    one_chunk(&Chunker::new(schema, path), rows, &columns, &labels).map(Source::Chunks)
 }
 
 /// The rows of a LIBSVM file. A feature beyond the highest index of the file is 0, as are all that
@@ -266,6 +300,6 @@ fn sparse_rows<'s>(
     };
     let columns: Vec<SparseColumn<'_>> = places.iter().map(column).collect();
     let columns: Vec<&dyn Stored> = columns.iter().map(of_dyn).collect();
-    let label: Option<&dyn Stored> = if needs_label { Some(&labels) } else { None };
-    one_chunk(&Chunker::new(schema, path), rows, &columns, label)
+    let labels: &[&dyn Stored] = if needs_label { &[&labels] } else { &[] };
+    one_chunk(&Chunker::new(schema, path), rows, &columns, labels)
 }

@@ -78,6 +78,7 @@ impl<'s> ImageTable<'s> {
         while batch.rows() < rows {
             let wanted = (rows - batch.rows()).min(IMAGES_AT_ONCE);
             let Self { schema, source, bytes } = self;
+            let outputs = schema.labels().count();
             bytes.clear();
             let got = match source {
                 Source::Files { images, labels } => {
@@ -85,7 +86,9 @@ impl<'s> ImageTable<'s> {
                     if let Some((items, truth)) = labels {
                         let mut labels = Vec::with_capacity(got);
                         items.read(got, &mut labels)?;
-                        labels.iter().for_each(|&label| push(truth, label.into(), batch, counts));
+                        labels
+                            .iter()
+                            .for_each(|&label| push((truth, 1), label.into(), batch, counts));
                     }
                     got
                 }
@@ -96,7 +99,7 @@ impl<'s> ImageTable<'s> {
                     bytes.extend_from_slice(rest.get(..got * width).unwrap_or_default());
                     let rows = *returned..*returned + got;
                     if let Some(truth) = truth {
-                        rows.for_each(|row| push(truth, row, batch, counts));
+                        rows.for_each(|row| push((truth, outputs), row, batch, counts));
                     }
                     *returned += got;
                     got
@@ -111,15 +114,22 @@ impl<'s> ImageTable<'s> {
     }
 }
 
-/// Adds the label at an index to the batch.
-fn push(truth: &Truth, index: usize, batch: &mut RowBatch, counts: &mut ReadCounts) {
+/// Adds the label at an index, or the numbers of several, to the batch.
+fn push(
+    (truth, outputs): (&Truth, usize),
+    index: usize,
+    batch: &mut RowBatch,
+    counts: &mut ReadCounts,
+) {
     match (truth, &mut batch.truth) {
         (Truth::Classes(all), Some(Truth::Classes(classes))) => {
             let class = all.get(index).copied().flatten();
             counts.unknown_classes += u64::from(class.is_none());
             classes.push(class);
         }
-        (Truth::Values(all), Some(Truth::Values(values))) => values.extend(all.get(index)),
+        (Truth::Values(all), Some(Truth::Values(values))) => {
+            values.extend(all.chunks(outputs.max(1)).nth(index).unwrap_or_default());
+        }
         // Both are of the label's kind.
         (Truth::Classes(_), None | Some(Truth::Values(_)))
         | (Truth::Values(_), None | Some(Truth::Classes(_))) => {}

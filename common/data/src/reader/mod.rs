@@ -78,9 +78,11 @@ impl<'s> SchemaReader<'s> {
         let text = |source| TextTable::open(schema, path, &source, options).map(Box::new);
         let rows = match Format::of(path) {
             Some(Format::Text) => Source::Text(text(TextSource::detect(path)?)?),
-            Some(_) if options.needs_label && !schema.more_labels.is_empty() => {
-                let remedy = "the labels of a model of several are read from text tables such as \
-                              CSV: write the rows as CSV";
+            Some(Format::Idx | Format::Sparse)
+                if options.needs_label && !schema.more_labels.is_empty() =>
+            {
+                let remedy = "has one label for each row, and the model predicts several: write \
+                              the rows as CSV, or as arrays in an NPZ file";
                 let (field, path) = (LABEL, path.to_owned());
                 return Err(SchemaError::Superfluous { field, path, remedy }.into());
             }

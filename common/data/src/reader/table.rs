@@ -131,10 +131,12 @@ impl<'s> TextTable<'s> {
                 counts.unlabelled += 1;
                 continue;
             }
-            for (place, label) in &self.labels {
-                label
-                    .push(self.records.cell(*place), &mut batch.truth, counts)
-                    .map_err(|fault| self.bad(LABEL, *place, fault))?;
+            if let Some(truth) = &mut batch.truth {
+                for (place, label) in &self.labels {
+                    label
+                        .push(self.records.cell(*place), truth, counts)
+                        .map_err(|fault| self.bad(LABEL, *place, fault))?;
+                }
             }
             self.parse_row(parsed, counts)?;
             batch.push_record(self.records.record());

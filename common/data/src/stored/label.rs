@@ -1,4 +1,4 @@
-//! The labels of a table.
+//! The labels of a table: one column, or several of numbers.
 
 use std::collections::HashSet;
 
@@ -8,18 +8,36 @@ use super::{Bad, Kind, Place, Stored, checked, of_cell};
 use crate::delimited::{MissingTexts, Presence};
 use crate::error::{DataError, shown};
 use crate::fault::Fault;
-use crate::forms::{Candidates, Form, NumberForm};
-use crate::labels::Labels;
-use crate::table::warning;
+use crate::file_error::FileError;
+use crate::forms::{Candidates, Form, PLAIN};
+use crate::labels::{Labels, by_rows};
+use crate::table::{LabelColumn, rows_without_label};
 use crate::task_rule::{MOST_COUNTED, NumericLabels, is_regression};
 
 /// The labels of the rows that have one.
 pub(crate) struct Label {
     pub(crate) name: String,
+    /// The further columns to predict.
+    pub(crate) more: Vec<LabelColumn>,
     pub(crate) labels: Labels,
     /// Whether each row of the file has a label. The others are left out.
     pub(super) is_labelled: Vec<bool>,
-    pub(super) notes: Vec<DataNote>,
+    pub(crate) notes: Vec<DataNote>,
+}
+
+/// Reads the columns to predict, each with its name. `field` names them in the sweep file.
+///
+/// # Errors
+/// Those of [`read_label`], and of several labels one that is not a number.
+pub(crate) fn read_labels<S: Stored>(
+    columns: &[(&str, S)],
+    (field, path): (&'static str, &str),
+    task: Option<Task>,
+) -> Result<Label, DataError> {
+    match columns {
+        [(column, stored)] => read_label(stored, Place { field, path, column }, task),
+        several => read_several(several, (field, path)),
+    }
 }
 
 /// Reads the column to predict, by the rules of text files: the task follows from the labels unless
@@ -34,36 +52,125 @@ pub(crate) fn read_label(
 ) -> Result<Label, DataError> {
     let survey = Survey::of(stored);
     let (is_number, note) = is_regression(task, place.column, survey.numeric(stored.kind()));
-    let mut label = Label {
-        name: place.column.to_owned(),
-        labels: if is_number { Labels::values(1) } else { Labels::classes() },
-        is_labelled: survey.is_labelled,
-        notes: note.into_iter().collect(),
-    };
+    let is_labelled = &survey.is_labelled;
+    let mut labels = if is_number { Labels::values(1) } else { Labels::classes() };
     let read = match stored.kind() {
-        Kind::Text | Kind::Spelling if is_number => {
-            let form = survey.candidates.form().filter(|form| matches!(form, Form::Number(_)));
-            let form = form.unwrap_or(Form::Number(NumberForm::PLAIN));
-            let parse = |text: &str| form.parse(text).map_err(of_cell).and_then(checked);
-            label.push_texts(stored, |labels, text| {
-                parse(text).map(|value| labels.push_value(value))
-            })
-        }
-        Kind::Number | Kind::Boolean | Kind::Date if is_number => label.push_numbers(stored),
-        Kind::Number => label.push_texts(stored, |labels, text| {
+        Kind::Number if !is_number => texts(stored, is_labelled, |text| {
             // A class has the name that its number has. Infinity is not a number here.
             match text.parse::<f64>() {
                 Ok(value) if value.is_infinite() => checked(value).map(|_| ()),
                 _ => labels.push_class(text),
             }
         }),
-        Kind::Boolean | Kind::Date | Kind::Text | Kind::Spelling => {
-            label.push_texts(stored, Labels::push_class)
+        Kind::Boolean | Kind::Date | Kind::Text | Kind::Spelling if !is_number => {
+            texts(stored, is_labelled, |text| labels.push_class(text))
+        }
+        Kind::Number | Kind::Boolean | Kind::Date | Kind::Text | Kind::Spelling => {
+            numbers(stored, survey.form(), is_labelled, |value| labels.push_value(value))
         }
     };
     read.map_err(|bad| bad.into_error(place, stored, 0))?;
-    label.note_unlabelled();
-    Ok(label)
+    let mut notes: Vec<DataNote> = note.into_iter().collect();
+    notes.extend(rows_without_label(&[place.column], unlabelled(is_labelled)));
+    let (name, is_labelled) = (place.column.to_owned(), survey.is_labelled);
+    Ok(Label { name, more: Vec::new(), labels, is_labelled, notes })
+}
+
+/// Reads several columns, all of which are numbers. A row that lacks one of them is left out.
+fn read_several<S: Stored>(
+    columns: &[(&str, S)],
+    (field, path): (&'static str, &str),
+) -> Result<Label, DataError> {
+    let (mut is_labelled, mut forms) = (Vec::new(), Vec::with_capacity(columns.len()));
+    for (column, stored) in columns {
+        check_numbers(stored, Place { field, path, column })?;
+        let survey = Survey::of(stored);
+        forms.push(survey.form());
+        merge(&mut is_labelled, survey.is_labelled);
+    }
+    let mut all = Vec::with_capacity(columns.len());
+    for ((column, stored), form) in columns.iter().zip(forms) {
+        let mut values = Vec::new();
+        numbers(stored, form, &is_labelled, |value| values.push(value))
+            .map_err(|bad| bad.into_error(Place { field, path, column }, stored, 0))?;
+        all.push(values);
+    }
+    let names: Vec<&str> = columns.iter().map(|(name, _)| *name).collect();
+    let mut labels = names.iter().map(|&name| LabelColumn { name: name.to_owned(), form: None });
+    Ok(Label {
+        name: labels.next().map(|first| first.name).unwrap_or_default(),
+        more: labels.collect(),
+        labels: Labels::Values { outputs: columns.len(), all: by_rows(&all) },
+        notes: rows_without_label(&names, unlabelled(&is_labelled)).into_iter().collect(),
+        is_labelled,
+    })
+}
+
+/// Refuses a column of booleans or dates. Text can be written as numbers.
+pub(crate) fn check_numbers(stored: &dyn Stored, place: Place<'_>) -> Result<(), DataError> {
+    let found = match stored.kind() {
+        Kind::Boolean => "booleans",
+        Kind::Date => "dates or times",
+        Kind::Number | Kind::Text | Kind::Spelling => return Ok(()),
+    };
+    let (field, path, column) = (place.field, place.path.to_owned(), shown(place.column));
+    Err(FileError::LabelKind { field, path, column, found }.into())
+}
+
+/// Keeps the rows that have this label too. `all` is empty before the first one.
+pub(crate) fn merge(all: &mut Vec<bool>, one: Vec<bool>) {
+    if all.is_empty() {
+        *all = one;
+    } else {
+        all.iter_mut().zip(one).for_each(|(all, one)| *all &= one);
+    }
+}
+
+fn unlabelled(is_labelled: &[bool]) -> usize {
+    is_labelled.iter().filter(|is_labelled| !**is_labelled).count()
+}
+
+/// Passes the number of each row that has a label. `form` is how text is written.
+fn numbers(
+    stored: &dyn Stored,
+    form: Form,
+    is_labelled: &[bool],
+    mut push: impl FnMut(f64),
+) -> Result<(), Bad> {
+    if matches!(stored.kind(), Kind::Text | Kind::Spelling) {
+        let parse = |text: &str| form.parse(text).map_err(of_cell).and_then(checked);
+        return texts(stored, is_labelled, |text| parse(text).map(&mut push));
+    }
+    let (mut row, mut bad) = (0, None);
+    stored.numbers(&mut |value| {
+        if is_labelled.get(row).copied().unwrap_or_default() && bad.is_none() {
+            match checked(value) {
+                Ok(value) => push(value),
+                Err(fault) => bad = Some(Bad { row, fault }),
+            }
+        }
+        row += 1;
+    });
+    bad.map_or(Ok(()), Err)
+}
+
+/// Passes the text of each row that has a label.
+fn texts(
+    stored: &dyn Stored,
+    is_labelled: &[bool],
+    mut push: impl FnMut(&str) -> Result<(), Fault>,
+) -> Result<(), Bad> {
+    let (mut row, mut bad) = (0, None);
+    stored.texts(&mut |text| {
+        let has_label = is_labelled.get(row).copied().unwrap_or_default();
+        if let (true, None, Some(text)) = (has_label, &bad, text)
+            && let Err(fault) = push(text.trim())
+        {
+            bad = Some(Bad { row, fault });
+        }
+        row += 1;
+    });
+    bad.map_or(Ok(()), Err)
 }
 
 impl Label {
@@ -80,57 +187,6 @@ impl Label {
             item += 1;
             self.is_labelled.get(row).copied().unwrap_or_default()
         });
-    }
-
-    /// The labels, the name of the label, and what the user should know of it.
-    pub(crate) fn into_parts(self) -> (Labels, String, Vec<DataNote>) {
-        (self.labels, self.name, self.notes)
-    }
-
-    fn push_texts(
-        &mut self,
-        stored: &dyn Stored,
-        push: impl Fn(&mut Labels, &str) -> Result<(), Fault>,
-    ) -> Result<(), Bad> {
-        let (mut row, mut bad) = (0, None);
-        stored.texts(&mut |text| {
-            let has_label = self.is_labelled.get(row).copied().unwrap_or_default();
-            if let (true, None, Some(text)) = (has_label, &bad, text)
-                && let Err(fault) = push(&mut self.labels, text.trim())
-            {
-                bad = Some(Bad { row, fault });
-            }
-            row += 1;
-        });
-        bad.map_or(Ok(()), Err)
-    }
-
-    fn push_numbers(&mut self, stored: &dyn Stored) -> Result<(), Bad> {
-        let (mut row, mut bad) = (0, None);
-        stored.numbers(&mut |value| {
-            let has_label = self.is_labelled.get(row).copied().unwrap_or_default();
-            if has_label && bad.is_none() {
-                match checked(value) {
-                    Ok(value) => self.labels.push_value(value),
-                    Err(fault) => bad = Some(Bad { row, fault }),
-                }
-            }
-            row += 1;
-        });
-        bad.map_or(Ok(()), Err)
-    }
-
-    fn note_unlabelled(&mut self) {
-        let unlabelled = self.is_labelled.iter().filter(|is_labelled| !**is_labelled).count();
-        if unlabelled > 0 {
-            let text = format!(
-                "{unlabelled} row{} no value in {:?} and {} left out",
-                if unlabelled == 1 { " has" } else { "s have" },
-                shown(&self.name),
-                if unlabelled == 1 { "is" } else { "are" },
-            );
-            self.notes.push(warning("rows_without_label", &[&self.name], text));
-        }
     }
 }
 
@@ -169,6 +225,12 @@ impl Survey {
             }
         });
         survey
+    }
+
+    /// How the numbers are written, if they are text.
+    fn form(&self) -> Form {
+        let form = self.candidates.form().filter(|form| matches!(form, Form::Number(_)));
+        form.unwrap_or(PLAIN)
     }
 
     /// What the task depends on; `None` if the labels are not numbers.

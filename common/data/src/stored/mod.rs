@@ -24,7 +24,7 @@ use crate::memory::MemoryBudget;
 use crate::shelf::Shelf;
 use crate::table::{Column, Roles, Skipped, Table, Why, info, is_weight, warning};
 
-pub(crate) use label::{Label, read_label};
+pub(crate) use label::{Label, check_numbers, merge, read_label, read_labels};
 
 /// What a file says that a column holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -251,7 +251,7 @@ impl<'a> Builder<'a> {
             roles: self.roles,
             label: self.label.name,
             label_form: None,
-            more_labels: Vec::new(),
+            more_labels: self.label.more,
             notes,
         }
     }
