@@ -126,10 +126,10 @@ fn summary_of_block(
         let (found, task) = (found.name(), task.name());
         return Err(wrong(format!("its task is {found}: expected {task}, as in data.task")));
     }
-    // A single label may be named in the file's own way, as an array is.
+    // A single name may be that of a matrix, whose columns are the labels.
     let wanted: Vec<&str> = spec.data.label_names().map(str::trim).collect();
     let found: Vec<&str> = dataset.labels().collect();
-    if wanted.len().max(found.len()) > 1 && wanted != found {
+    if wanted.len() > 1 && wanted != found {
         let message = format!("its labels are {found:?}: expected {wanted:?}, as in data.label");
         return Err(wrong(message));
     }
