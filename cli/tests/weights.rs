@@ -7,7 +7,7 @@ use std::fmt::Write;
 use std::path::Path;
 
 use serde_json::{Value, json};
-use support::{caviar, stdout_of};
+use support::{caviar, stderr_of, stdout_of};
 
 fn stdout(folder: &Path, words: &str) -> String {
     let mut command = caviar(folder, words);
@@ -43,4 +43,10 @@ fn weights_go_with_folds_and_with_a_refit_on_all_rows() {
         stdout(folder, &format!("refit {name} -o {name}-model"));
         assert!(folder.join(format!("{name}-model/model.caviar")).exists(), "{name}");
     }
+    // A weight of a label would not be one.
+    let text = "name = \"label\"\n[data]\nsource = \"rows.csv\"\nlabel = \"w\"\nweight = \"w\"\n\
+                [search]\ntrials = 3\n";
+    std::fs::write(folder.join("sweep.toml"), text).unwrap();
+    let refused = stderr_of(caviar(folder, "check sweep.toml"), false);
+    assert!(refused.contains("data.label names it too: expected a column of its own"), "{refused}");
 }
