@@ -8,6 +8,7 @@ use crate::blob::Blob;
 use crate::measure::Measure;
 use crate::metric::Score;
 use crate::text::quoted;
+use crate::train::CATEGORY_COLUMNS;
 
 /// The kind of prediction.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -230,6 +231,13 @@ pub struct DataSummary {
     /// records of early releases, whose trials had neither.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub numbers: u32,
+    /// The inputs that are numbers of the values of a category, which are embedded; 0 in the
+    /// records of early releases.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub categories: u32,
+    /// The values of these categories that have a vector, all together.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub category_values: u64,
     /// Outputs of the network: the number of classes, or 1 for regression.
     pub outputs: u32,
     /// The folds of a cross-validation, at least 2; 1 without.
@@ -260,6 +268,8 @@ impl Default for DataSummary {
             test: 0,
             features: 0,
             numbers: 0,
+            categories: 0,
+            category_values: 0,
             outputs: 0,
             folds: 1,
             digest: String::new(),
@@ -268,6 +278,20 @@ impl Default for DataSummary {
             baseline: None,
             notes: Vec::new(),
         }
+    }
+}
+
+impl DataSummary {
+    /// The inputs of the first layer if numbers are not embedded: a category that is embedded has
+    /// [`CATEGORY_COLUMNS`].
+    pub fn first_inputs(&self) -> u64 {
+        let added = u64::from(self.categories).saturating_mul(u64::from(CATEGORY_COLUMNS - 1));
+        u64::from(self.features).saturating_add(added)
+    }
+
+    /// The weights of the embedded categories.
+    pub fn category_weights(&self) -> u64 {
+        self.category_values.saturating_mul(u64::from(CATEGORY_COLUMNS))
     }
 }
 
@@ -283,6 +307,11 @@ const fn is_one(folds: &u32) -> bool {
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
 const fn is_zero(value: &u32) -> bool {
     *value == 0
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+const fn is_none(count: &u64) -> bool {
+    *count == 0
 }
 
 /// The scores of the best model without inputs: for classification it predicts the shares of the

@@ -50,6 +50,7 @@ impl Dataset {
     pub fn summary(&self, spec: &DataSpec, sweep_seed: u64) -> Result<DataSummary, DataError> {
         let rows = Rows::draw(self, spec, sweep_seed)?;
         let encoder = Encoder::fit(self.inputs(), self.roles(), &rows.train)?;
+        let categories = encoder.categories();
         let weights = Weights::new(self, spec, &rows)?;
         let mut notes = self.notes().to_vec();
         notes.extend(self.rare_classes());
@@ -65,6 +66,8 @@ impl Dataset {
             test: to_u64(rows.test.len()),
             features: to_u32(encoder.width()),
             numbers: to_u32(encoder.numbers().len()),
+            categories: to_u32(categories.len()),
+            category_values: categories.iter().map(|it| to_u64(it.values)).sum(),
             outputs: self.outputs(),
             folds: to_u32(rows.folds.len()).max(1),
             digest: self.digest().to_owned(),
