@@ -241,18 +241,19 @@ pub(super) fn blob() -> BoxedStrategy<Blob> {
 }
 
 pub(super) fn summary() -> BoxedStrategy<DataSummary> {
-    let sizes = (any::<[u64; 3]>(), any::<[u32; 3]>(), 1..=MAX_FOLDS);
     let found = (of(select(Task::ALL.to_vec())), of(baseline()), vec(note(), 0..3));
-    (sizes, "[0-9a-f]{0,64}", of(blob()), found)
-        .prop_map(|(sizes, digest, block, found)| {
-            let ([train, validation, test], [features, numbers, outputs], folds) = sizes;
-            let (task, baseline, notes) = found;
+    ((any::<[u64; 4]>(), any::<[u32; 4]>(), 1..=MAX_FOLDS), "[0-9a-f]{0,64}", of(blob()), found)
+        .prop_map(|((large, small, folds), digest, block, (task, baseline, notes))| {
+            let [train, validation, test, category_values] = large;
+            let [features, numbers, categories, outputs] = small;
             DataSummary {
                 train,
                 validation,
                 test,
                 features,
                 numbers,
+                categories,
+                category_values,
                 outputs,
                 folds,
                 digest,
