@@ -1,13 +1,11 @@
 //! Categories with many values: the number of a value as the only input.
 #![expect(clippy::unwrap_used, reason = "a test that cannot continue should panic")]
 
-mod support;
-
-use caviar_common::data::{DataSpec, SplitSpec};
+use caviar_common::data::{DataSpec, SplitSpec, Task};
 use caviar_data::{
     Embedded, Encoder, Encoding, ReadOptions, RowBatch, Schema, SchemaReader, load, split, whole,
 };
-use support::Folder;
+use tempfile::TempDir;
 
 /// A table of texts and their labels, in which each text is in as many rows as stated.
 fn table(texts: &[(String, usize)]) -> String {
@@ -20,9 +18,18 @@ fn values(count: usize, rows: usize) -> Vec<(String, usize)> {
     (0..count).map(|value| (format!("v{value:02}"), rows)).collect()
 }
 
-fn file(texts: &[(String, usize)]) -> (Folder, DataSpec) {
-    let folder = Folder::with(&[("data.csv", table(texts).into_bytes())]);
-    let spec = folder.spec("data.csv", Some("k"), None);
+fn write(folder: &TempDir, name: &str, text: String) -> String {
+    let path = folder.path().join(name);
+    std::fs::write(&path, text).unwrap();
+    path.to_str().unwrap().to_owned()
+}
+
+fn file(texts: &[(String, usize)]) -> (TempDir, DataSpec) {
+    let folder = tempfile::tempdir().unwrap();
+    let source = write(&folder, "data.csv", table(texts));
+    let label = Some("k".to_owned());
+    let task = Some(Task::Classification);
+    let spec = DataSpec { source, label, task, validation: 0.2, ..DataSpec::default() };
     (folder, spec)
 }
 
@@ -43,12 +50,10 @@ fn embedded(schema: &Schema) -> &Embedded {
 }
 
 /// The numbers of texts that a model reads.
-fn numbers(schema: &Schema, folder: &Folder, texts: &[&str]) -> Vec<f32> {
+fn numbers(schema: &Schema, folder: &TempDir, texts: &[&str]) -> Vec<f32> {
     let rows: String = texts.iter().map(|text| format!("1,{text}\n")).collect();
-    let path = folder.path().join("later.csv");
-    std::fs::write(&path, format!("x,text\n{rows}")).unwrap();
-    let options = ReadOptions::default();
-    let mut reader = SchemaReader::open(schema, path.to_str().unwrap(), &options).unwrap();
+    let path = write(folder, "later.csv", format!("x,text\n{rows}"));
+    let mut reader = SchemaReader::open(schema, &path, &ReadOptions::default()).unwrap();
     let mut batch = RowBatch::default();
     assert_eq!(reader.read(&mut batch, 100).unwrap(), texts.len());
     batch.features().chunks(schema.width()).map(|row| row[1]).collect()
@@ -82,7 +87,7 @@ fn a_missing_value_is_not_one_of_the_64() {
 
 #[test]
 fn rare_missing_and_unknown_values_are_numbered() {
-    let mut texts = values(65, 2);
+    let mut texts = values(65, 3);
     texts.extend([("rare1".to_owned(), 1), (String::new(), 2), ("rare2".to_owned(), 1)]);
     let (folder, spec) = file(&texts);
     let schema = schema_of_all(&spec);
@@ -95,10 +100,9 @@ fn rare_missing_and_unknown_values_are_numbered() {
 fn only_the_training_split_counts() {
     let (folder, spec) = file(&values(70, 2));
     let later = [("v03".to_owned(), 2), ("later".to_owned(), 5), (String::new(), 5)];
-    std::fs::write(folder.path().join("later.csv"), table(&later)).unwrap();
-    let later = folder.path().join("later.csv").to_str().unwrap().to_owned();
+    let later = write(&folder, "later.csv", table(&later));
     let validation = SplitSpec { validation_source: Some(later), ..SplitSpec::default() };
-    let spec = DataSpec { split: validation, test: 0.0, ..spec };
+    let spec = DataSpec { split: validation, ..spec };
     let dataset = load(&spec).unwrap();
     let splits = split(&dataset, &spec, 1).unwrap();
     let schema = splits.schema.as_ref().unwrap();

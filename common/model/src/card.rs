@@ -286,8 +286,8 @@ fn encoded_inputs(text: &mut String, schema: &Schema) {
              | `OneHot` | `width` inputs, all 0 but one, which is 1: that of `slots` at the place \
              of the category, or `missing` for a missing value. For an unknown category all are \
              0. |\n\
-             {embedded}| `Date` | the days since 1970-01-01 00:00 UTC as in `Number`, then the parts of the \
-             date. A missing date has the parts of the median. |\n\
+             {embedded}| `Date` | the days since 1970-01-01 00:00 UTC as in `Number`, then the \
+             parts of the date. A missing date has the parts of the median. |\n\
              | `Season` | only the parts of the date; 0 for a missing date |\n\n\
              The parts are sin(2 pi f) and cos(2 pi f) for each of `year`, `week` and `day` that \
              is true. The\nfraction f is the time since the start of that year, week (Monday) or \

@@ -72,7 +72,10 @@ fn stage(stage: &InputStage) -> Value {
     });
     // Only data with such categories have a list of them.
     if let (false, Some(config)) = (stage.categories.is_empty(), config.as_object_mut()) {
-        let category = |it: &CategoryEmbedding| json!({ "input": it.place, "values": it.values, "size": CATEGORY_COLUMNS });
+        let category = |it: &CategoryEmbedding| {
+            let (input, values) = (it.place, it.values);
+            json!({ "input": input, "values": values, "size": CATEGORY_COLUMNS })
+        };
         let categories = stage.categories.iter().map(category).collect::<Vec<Value>>();
         config.insert("categories".to_owned(), json!(categories));
     }

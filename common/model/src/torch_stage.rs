@@ -58,13 +58,13 @@ const MODULE: &str = r#"class Stage(nn.Module):
 
 "#;
 
-const ARGUMENT: &str = ", places, firsts";
-const START: &str = r#"        # The inputs that are numbers of categories, and the first vector of each category.
-        self.places, self.firsts = places, torch.tensor([firsts])
+const ARGUMENT: &str = ", inputs, firsts";
+const START: &str = r#"        # The inputs that are numbers of categories, and the first vector of each.
+        self.inputs, self.firsts = inputs, torch.tensor([firsts])
 "#;
 const METHOD: &str = r#"    def vectors(self, x):
         """The vectors of the categories; 0 for an unknown value, whose number is 0."""
-        numbers = x[:, self.places].long()
+        numbers = x[:, self.inputs].long()
         rows = torch.clip(numbers - 1, 0, None) + self.firsts.to(x.device)
         known = (numbers > 0)[:, :, None]
         return (self.categories[rows.long()] * known).reshape(len(x), -1)

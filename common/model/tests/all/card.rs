@@ -28,7 +28,7 @@ fn the_card_says_what_the_model_is() {
         "| flag | boolean | true or false | neither, and an input says so |\n",
         "| colour | category | a \"b\", blue, green, red, violet | a category of its own |\n",
         "| side | category | left, right | none of the categories |\n",
-        "c10, and 50 more | none of the categories |\n",
+        "c09, and 50 more | none of the categories |\n",
         "| hour | date | times of day such as 12:30 | the mean |\n",
         "\n## Metrics\n\n| accuracy |\n|---|\n| 0.9 |\n\n## Intended use\n",
         "| seed of the sweep | 18446744073709551615 |\n",
