@@ -1,5 +1,10 @@
 //! Categories with many values: the number of a value as the only input.
-#![expect(clippy::unwrap_used, reason = "a test that cannot continue should panic")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that cannot continue should panic"
+)]
 
 use caviar_common::data::{DataSpec, SplitSpec, Task};
 use caviar_data::{
