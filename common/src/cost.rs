@@ -18,7 +18,8 @@ const FLOPS_PER_UNIT: u64 = 1_000_000;
 ///   learnt,
 /// - the operations of the embedding, three times in training,
 /// - 20 operations per activation with batch normalisation, or 8 without,
-/// - the optimiser's operations per weight and mini-batch, and those of the weight average,
+/// - the optimiser's operations per weight and mini-batch, also of the vectors of categories, and
+///   those of the weight average,
 /// - the forward products of the validation split.
 ///
 /// A cross-validation counts all folds, each row in all but one, and `repeats` counts all of it.
@@ -34,13 +35,16 @@ pub fn epoch_units(spec: &TrainSpec, data: &DataSummary, repeats: u32) -> u64 {
     let embedded = u64::from(spec.embedding.size()).saturating_sub(1);
     let embedding = embedding_flops(spec).saturating_mul(u64::from(data.numbers));
     let mut inputs =
-        u64::from(data.features).saturating_add(u64::from(data.numbers).saturating_mul(embedded));
+        data.first_inputs().saturating_add(u64::from(data.numbers).saturating_mul(embedded));
+    let learns_before =
+        spec.input_scaling || spec.embedding != Embedding::None || data.categories > 0;
     let (mut weights, mut products, mut activations) = (0u64, 0u64, 0u64);
     for (layer, units) in spec.hidden.iter().chain(std::iter::once(&data.outputs)).enumerate() {
         let outputs = u64::from(*units);
         let layer_weights = inputs.saturating_mul(outputs);
         weights = weights.saturating_add(layer_weights);
-        products = products.saturating_add(layer_weights.saturating_mul(of_layer(spec, layer)));
+        products =
+            products.saturating_add(layer_weights.saturating_mul(of_layer(layer, learns_before)));
         activations = activations.saturating_add(outputs);
         inputs = outputs;
     }
@@ -48,9 +52,10 @@ pub fn epoch_units(spec: &TrainSpec, data: &DataSummary, repeats: u32) -> u64 {
         .saturating_mul(2)
         .saturating_add(activations.saturating_mul(activation_flops(spec)))
         .saturating_add(embedding.saturating_mul(3));
+    let updated = weights.saturating_add(data.category_weights());
     let training = rows
         .saturating_mul(per_example)
-        .saturating_add(steps.saturating_mul(weights).saturating_mul(update_flops(spec)));
+        .saturating_add(steps.saturating_mul(updated).saturating_mul(update_flops(spec)));
     let evaluation =
         data.validation.saturating_mul(weights.saturating_mul(2).saturating_add(embedding));
     let all = training.saturating_add(evaluation).saturating_mul(u64::from(repeats.max(1)));
@@ -58,8 +63,7 @@ pub fn epoch_units(spec: &TrainSpec, data: &DataSummary, repeats: u32) -> u64 {
 }
 
 /// The products of a layer in training.
-fn of_layer(spec: &TrainSpec, layer: usize) -> u64 {
-    let learns_before = spec.input_scaling || spec.embedding != Embedding::None;
+const fn of_layer(layer: usize, learns_before: bool) -> u64 {
     if layer == 0 && !learns_before { 2 } else { 3 }
 }
 
@@ -143,6 +147,25 @@ mod tests {
             assert!(cost(&embedding, 64) > cost(&embedding, 8), "{kind}");
             assert!(cost(&embedding, 8) > base, "{kind}");
         }
+    }
+
+    #[test]
+    fn embedded_categories_cost_the_inputs_and_weights_that_they_add() {
+        let cost = |features, categories, category_values| {
+            let data = DataSummary {
+                train: 10_000,
+                features,
+                outputs: 2,
+                categories,
+                category_values,
+                ..DataSummary::default()
+            };
+            let spec = train_spec(&Assignment::default(), &Assignment::default()).unwrap();
+            epoch_units(&spec, &data, 1)
+        };
+        // 3 categories have 24 inputs instead of 3, and the first layer a third product.
+        assert!(cost(64, 3, 300) > cost(85, 0, 0));
+        assert!(cost(64, 3, 30_000) > cost(64, 3, 300));
     }
 
     #[test]

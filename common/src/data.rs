@@ -10,6 +10,7 @@ use crate::measure::Measure;
 use crate::metric::Score;
 use crate::numbers::to_u64;
 use crate::text::quoted;
+use crate::train::CATEGORY_COLUMNS;
 
 /// The kind of prediction.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -235,6 +236,13 @@ pub struct DataSummary {
     /// Whether the inputs are the pixels of images.
     #[serde(default, skip_serializing_if = "is_false")]
     pub pixels: bool,
+    /// The inputs that are numbers of the values of a category, which are embedded; 0 in the
+    /// records of early releases.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub categories: u32,
+    /// The values of these categories that have a vector, all together.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub category_values: u64,
     /// Outputs of the network: the number of classes, or 1 for regression.
     pub outputs: u32,
     /// The folds of a cross-validation, at least 2; 1 without.
@@ -266,6 +274,8 @@ impl Default for DataSummary {
             features: 0,
             numbers: 0,
             pixels: false,
+            categories: 0,
+            category_values: 0,
             outputs: 0,
             folds: 1,
             digest: String::new(),
@@ -287,6 +297,18 @@ impl DataSummary {
         let bytes = rows.saturating_mul(4).saturating_mul(self.features.into());
         bytes > to_u64(MAX_INPUT_BYTES_IN_MEMORY)
     }
+
+    /// The inputs of the first layer if numbers are not embedded: a category that is embedded has
+    /// [`CATEGORY_COLUMNS`].
+    pub fn first_inputs(&self) -> u64 {
+        let added = u64::from(self.categories).saturating_mul(u64::from(CATEGORY_COLUMNS - 1));
+        u64::from(self.features).saturating_add(added)
+    }
+
+    /// The weights of the embedded categories.
+    pub fn category_weights(&self) -> u64 {
+        self.category_values.saturating_mul(u64::from(CATEGORY_COLUMNS))
+    }
 }
 
 const fn one() -> u32 {
@@ -306,6 +328,11 @@ const fn is_false(value: &bool) -> bool {
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
 const fn is_zero(value: &u32) -> bool {
     *value == 0
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+const fn is_none(count: &u64) -> bool {
+    *count == 0
 }
 
 /// The scores of the best model without inputs: for classification it predicts the shares of the

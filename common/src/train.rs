@@ -174,6 +174,11 @@ pub enum Scaling {
     Quantile,
 }
 
+/// The inputs of the first layer that become of a category with many values: the length of the
+/// vector that is learnt for each value. It is that of RealMLP (Holzmueller, Grinsztajn and
+/// Steinwart 2024).
+pub const CATEGORY_COLUMNS: u32 = 8;
+
 /// What the network makes of each number before its first layer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]

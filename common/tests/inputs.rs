@@ -70,3 +70,22 @@ fn the_largest_network_has_the_largest_embedding() {
     let error = parse(fixed, space).unwrap().check_new(Some(&data)).unwrap_err().to_string();
     assert!(error.contains("has 2621440000 weights"), "{error}");
 }
+
+#[test]
+fn the_largest_network_has_the_vectors_of_all_categories() {
+    let data = DataSummary {
+        train: 1_000,
+        features: 500,
+        categories: 500,
+        category_values: 500 * 65_537,
+        ..DataSummary::default()
+    };
+    let space = "units = { low = 32, high = 8192 }\n";
+    let spec = parse("layers = 1\n", space).unwrap();
+    let few = DataSummary { category_values: 500 * 65, ..data.clone() };
+    assert_eq!(spec.check_new(Some(&few)), Ok(()));
+    let error = spec.check_new(Some(&data)).unwrap_err().to_string();
+    // 65,537 values for each of 500 categories, and 4,000 inputs of the first layer.
+    assert!(error.contains("on 4000 features"), "{error}");
+    assert!(error.contains("weights, 262148000 of them for categories: expected"), "{error}");
+}

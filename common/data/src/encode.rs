@@ -5,17 +5,16 @@
 //!
 //! - a number: (x - mean) / deviation, with the median where x is missing
 //! - a boolean, or a category of two values: 1 and -1, and 0 where it is missing
-//! - a category of more values: one-hot, that is 1 for its value and 0 for the others; a missing
-//!   value is a value of its own
+//! - a category of at most [`MAX_ONE_HOT`] values: one-hot, that is 1 for its value and 0 for the
+//!   others; a missing value is a value of its own
+//! - a category of more values: the number of its value, as [`Embedded`] says
 //! - a date: the days as a number; sine and cosine of the place in the year, the week and the day,
 //!   as far as they vary
 //! - a pixel of an image: (x - mean of the pixel) / deviation of all pixels
 //!
 //! A number, boolean or date with a missing value in the training split gets one more input: 1
 //! where it is missing and 0 elsewhere. A column that is constant in the training split becomes 0.
-//! A category with more than [`MAX_ONE_HOT`] values keeps one input for each of the most frequent
-//! ones, and the others share the last. A value that the training split does not have is 0 in all
-//! inputs, or is in the shared one.
+//! A value that the training split does not have is 0 in all inputs of a one-hot category.
 
 use std::f64::consts::TAU;
 
@@ -25,10 +24,11 @@ use ndarray::Array2;
 use serde::{Deserialize, Serialize};
 
 use crate::cells::Cells;
+use crate::embedded::{CategoryInput, Embedded};
 use crate::error::DataError;
 use crate::forms::date_parts;
 use crate::inputs::Inputs;
-use crate::limits::{MAX_FEATURES, MAX_INPUTS, MAX_ONE_HOT};
+use crate::limits::{MAX_EMBEDDED_VALUES, MAX_FEATURES, MAX_INPUTS, MAX_ONE_HOT};
 use crate::pixels::Pixels;
 use crate::standard::Standard;
 use crate::table::{Column, Roles};
@@ -37,7 +37,7 @@ use crate::table::{Column, Roles};
 /// while all columns write to them.
 pub(crate) const ROWS_AT_ONCE: usize = 256;
 
-/// The code of a category that the data of the training did not have. All its inputs are 0.
+/// The code of a category that the data of the training did not have.
 pub(crate) const UNKNOWN: f64 = f64::INFINITY;
 
 /// What each column becomes, as the training split says.
@@ -66,6 +66,8 @@ pub enum Encoding {
     },
     /// One input for each value.
     OneHot(OneHot),
+    /// One input, the number of the value. It is not a quantity: a network has a vector for each.
+    Embedded(Embedded),
     /// The days as a number, and then the parts. The median stands for a missing date.
     Date {
         /// Days since 1970-01-01.
@@ -95,7 +97,7 @@ pub struct Number {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct OneHot {
     /// The input of each value, by its index among the categories; `None` for one that the training
-    /// split lacks. Rare values share an input.
+    /// split lacks. In models of early releases, rare values share an input.
     pub slots: Vec<Option<u32>>,
     /// The input of a missing value; `None` if all are 0 then.
     pub missing: Option<u32>,
@@ -153,16 +155,42 @@ impl Encoder {
     /// The inputs that are numbers or the days of dates, ascending. Indicators, categories and the
     /// parts of dates are not, nor are pixels.
     pub fn numbers(&self) -> Vec<usize> {
-        let Self::Columns(encodings) = self else { return Vec::new() };
-        let (mut first, mut numbers) = (0, Vec::new());
-        for encoding in encodings {
-            match encoding {
-                Encoding::Number { .. } | Encoding::Date { .. } => numbers.push(first),
-                Encoding::Binary { .. } | Encoding::OneHot(_) | Encoding::Season { .. } => {}
+        let number = |(place, encoding): (usize, &Encoding)| match encoding {
+            Encoding::Number { .. } | Encoding::Date { .. } => Some(place),
+            Encoding::Binary { .. }
+            | Encoding::OneHot(_)
+            | Encoding::Embedded(_)
+            | Encoding::Season { .. } => None,
+        };
+        self.first_inputs().filter_map(number).collect()
+    }
+
+    /// The inputs that are numbers of the values of a category, ascending.
+    pub fn categories(&self) -> Vec<CategoryInput> {
+        let category = |(place, encoding): (usize, &Encoding)| match encoding {
+            Encoding::Embedded(embedded) => {
+                Some(CategoryInput { place, values: index(embedded.values) })
             }
-            first += encoding.width();
-        }
-        numbers
+            Encoding::Number { .. }
+            | Encoding::Binary { .. }
+            | Encoding::OneHot(_)
+            | Encoding::Date { .. }
+            | Encoding::Season { .. } => None,
+        };
+        self.first_inputs().filter_map(category).collect()
+    }
+
+    /// The first input of each column, and how the column is encoded.
+    fn first_inputs(&self) -> impl Iterator<Item = (usize, &Encoding)> {
+        let encodings: &[Encoding] = match self {
+            Self::Columns(encodings) => encodings,
+            Self::Pixels(_) => &[],
+        };
+        encodings.iter().scan(0, |next, encoding| {
+            let first = *next;
+            *next += encoding.width();
+            Some((first, encoding))
+        })
     }
 
     /// The inputs of `rows`, `[rows, inputs]`. `inputs` has the columns that the encoder was fitted
@@ -271,7 +299,7 @@ impl Encoding {
                 *count += 1;
             }
         }
-        let mut seen: Vec<(usize, u32)> =
+        let seen: Vec<(usize, u32)> =
             counts.into_iter().zip(0..).filter(|(count, _)| *count > 0).collect();
         let has_missing = has_missing(&column.cells, train);
         if let [(_, _), (_, second)] = *seen.as_slice()
@@ -279,18 +307,14 @@ impl Encoding {
         {
             return Self::Binary { positive: second, has_indicator: false };
         }
-        let is_shared = seen.len() > MAX_ONE_HOT;
-        let own = if is_shared { MAX_ONE_HOT - 1 } else { seen.len() };
-        // The most frequent first, and of equally frequent ones the first by name.
-        seen.sort_by(|a, b| b.0.cmp(&a.0).then(a.1.cmp(&b.1)));
-        let (frequent, others) = seen.split_at(own);
-        let mut frequent: Vec<u32> = frequent.iter().map(|(_, code)| *code).collect();
-        frequent.sort_unstable();
-        let shared = to_u32(own);
-        let width = shared + u32::from(is_shared);
-        let mut slots = vec![None; column.categories.len()];
-        let own_slots = frequent.into_iter().zip(0..);
-        for (code, input) in own_slots.chain(others.iter().map(|(_, code)| (*code, shared))) {
+        let categories = column.categories.len();
+        if seen.len() > MAX_ONE_HOT {
+            let most = MAX_EMBEDDED_VALUES;
+            return Self::Embedded(Embedded::fit(seen, categories, has_missing, most));
+        }
+        let width = to_u32(seen.len());
+        let mut slots = vec![None; categories];
+        for ((_, code), input) in seen.into_iter().zip(0..) {
             if let Some(slot) = slots.get_mut(index(code)) {
                 *slot = Some(input);
             }
@@ -305,6 +329,7 @@ impl Encoding {
             Self::Number { number } => number.width(),
             Self::Binary { has_indicator, .. } => 1 + usize::from(*has_indicator),
             Self::OneHot(one_hot) => index(one_hot.width),
+            Self::Embedded(_) => 1,
             Self::Date { days, parts } => days.width() + parts.width(),
             Self::Season { parts } => parts.width(),
         }
@@ -331,6 +356,11 @@ impl Encoding {
                     if let Some(slot) = one_hot.slot(value) {
                         set(inputs, index(slot), 1.0);
                     }
+                }
+            }
+            Self::Embedded(embedded) => {
+                for (value, inputs) in pairs {
+                    set(inputs, 0, single(f64::from(embedded.number(code(value)))));
                 }
             }
             Self::Season { parts } => pairs.for_each(|(value, inputs)| parts.write(value, inputs)),

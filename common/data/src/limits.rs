@@ -10,8 +10,10 @@ pub const MAX_FEATURES: usize = 1 << 20;
 pub const MAX_NUMBER: f64 = 1e100;
 /// Most different texts of a category. A column with more is free text.
 pub const MAX_CATEGORIES: usize = 1 << 16;
-/// Most inputs that one category becomes.
+/// Most values of a category that has an input for each of them.
 pub const MAX_ONE_HOT: usize = 64;
+/// Most values of a category that have vectors of their own.
+pub const MAX_EMBEDDED_VALUES: usize = 65_535;
 /// Most classes of a label.
 pub const MAX_CLASSES: usize = 1 << 16;
 /// Longest name of a class, in bytes.

@@ -7,8 +7,11 @@ use caviar_common::data::ColumnType;
 use caviar_common::limits::MAX_LABELS;
 use caviar_common::numbers::index;
 
+use crate::embedded::Embedded;
 use crate::encode::{Encoder, Encoding, Number, OneHot};
-use crate::limits::{MAX_CATEGORIES, MAX_CLASSES, MAX_FEATURES, MAX_LABEL_BYTES, MAX_ONE_HOT};
+use crate::limits::{
+    MAX_CATEGORIES, MAX_CLASSES, MAX_EMBEDDED_VALUES, MAX_FEATURES, MAX_LABEL_BYTES, MAX_ONE_HOT,
+};
 use crate::schema::{InputColumn, Label, Schema};
 use crate::standard::Standard;
 
@@ -131,6 +134,9 @@ fn check_column(column: &InputColumn, encoding: &Encoding) -> Result<(), &'stati
             Ok(())
         }
         (ColumnType::Category, Encoding::OneHot(one_hot)) => check_one_hot(one_hot, categories),
+        (ColumnType::Category, Encoding::Embedded(embedded)) => {
+            check_embedded(embedded, categories)
+        }
         (ColumnType::Date, Encoding::Date { days, .. }) => check_number(days),
         (ColumnType::Date, Encoding::Season { .. }) => Ok(()),
         (
@@ -138,6 +144,7 @@ fn check_column(column: &InputColumn, encoding: &Encoding) -> Result<(), &'stati
             Encoding::Number { .. }
             | Encoding::Binary { .. }
             | Encoding::OneHot(_)
+            | Encoding::Embedded(_)
             | Encoding::Date { .. }
             | Encoding::Season { .. },
         ) => Err("encoding does not fit its type"),
@@ -169,6 +176,21 @@ fn check_one_hot(one_hot: &OneHot, categories: &[String]) -> Result<(), &'static
         Ok(())
     } else {
         Err("encoding names an input that it does not have")
+    }
+}
+
+fn check_embedded(embedded: &Embedded, categories: &[String]) -> Result<(), &'static str> {
+    // Two more than the limit, for the missing value and for rare ones.
+    if index(embedded.values) > MAX_EMBEDDED_VALUES + 2 {
+        return Err("values are more than the limit of a category");
+    }
+    if embedded.numbers.len() != categories.len() {
+        return Err("encoding has another number of categories");
+    }
+    if embedded.is_consistent() {
+        Ok(())
+    } else {
+        Err("encoding has no values, or names one that it does not have")
     }
 }
 

@@ -49,6 +49,7 @@ impl Dataset {
     pub fn summary(&self, spec: &DataSpec, sweep_seed: u64) -> Result<DataSummary, DataError> {
         let rows = Rows::draw(self, spec, sweep_seed)?;
         let encoder = Encoder::fit(self.inputs(), self.roles(), &rows.train)?;
+        let categories = encoder.categories();
         let weights = Weights::new(self, spec, &rows)?;
         // The scale of regression is that of all folds.
         let outputs = Outputs::fit(self, &rows.train)?;
@@ -67,6 +68,8 @@ impl Dataset {
             features: to_u32(encoder.width()),
             numbers: to_u32(encoder.numbers().len()),
             pixels: matches!(self.inputs(), Inputs::Pixels(_)),
+            categories: to_u32(categories.len()),
+            category_values: categories.iter().map(|it| to_u64(it.values)).sum(),
             outputs: self.outputs(),
             folds: to_u32(rows.folds.len()).max(1),
             digest: self.digest().to_owned(),

@@ -14,6 +14,11 @@ const MAX_TEXTS: usize = 10;
 /// Longest text of one category or class, in characters.
 const MAX_TEXT_CHARS: usize = 40;
 
+/// What the card says of a category with many values.
+const EMBEDDED_RULE: &str = "| `Embedded` | one input, a whole number: that of `numbers` at the \
+    place of the category, `missing` for a missing value, or `unknown` for an unknown category. \
+    The network has a vector for each number. |\n";
+
 /// A file of a model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ModelFile {
@@ -121,6 +126,17 @@ fn inputs(text: &mut String, schema: &Schema) {
         add(text, &format!("\n`config.json` lists {more} more columns.\n"));
     }
     add(text, "\nA text that the training did not have counts as none of the categories.\n");
+    if schema.encodings().iter().any(is_embedded) {
+        add(
+            text,
+            "In a column with more than 64 categories, it counts as one of the rare ones, if \
+             there are any.\n",
+        );
+    }
+}
+
+const fn is_embedded(encoding: &Encoding) -> bool {
+    matches!(encoding, Encoding::Embedded(_))
 }
 
 fn values(column: &InputColumn) -> String {
@@ -150,7 +166,13 @@ fn missing(column: &InputColumn, encoding: &Encoding) -> String {
         Encoding::OneHot(one_hot) if one_hot.missing.is_some() => {
             "a category of its own".to_owned()
         }
-        Encoding::Binary { .. } | Encoding::OneHot(_) => "none of the categories".to_owned(),
+        Encoding::Embedded(embedded) if embedded.missing != embedded.unknown => {
+            "a category of its own".to_owned()
+        }
+        Encoding::Embedded(embedded) if embedded.unknown > 0 => "one of the rare ones".to_owned(),
+        Encoding::Binary { .. } | Encoding::OneHot(_) | Encoding::Embedded(_) => {
+            "none of the categories".to_owned()
+        }
         Encoding::Season { .. } => "no part of the year, week or day".to_owned(),
     }
 }
@@ -248,6 +270,7 @@ fn encoded_inputs(text: &mut String, schema: &Schema) {
         );
         return;
     }
+    let embedded = if schema.encodings().iter().any(is_embedded) { EMBEDDED_RULE } else { "" };
     add(
         text,
         &format!(
@@ -263,8 +286,8 @@ fn encoded_inputs(text: &mut String, schema: &Schema) {
              | `OneHot` | `width` inputs, all 0 but one, which is 1: that of `slots` at the place \
              of the category, or `missing` for a missing value. For an unknown category all are \
              0. |\n\
-             | `Date` | the days since 1970-01-01 00:00 UTC as in `Number`, then the parts of the \
-             date. A missing date has the parts of the median. |\n\
+             {embedded}| `Date` | the days since 1970-01-01 00:00 UTC as in `Number`, then the \
+             parts of the date. A missing date has the parts of the median. |\n\
              | `Season` | only the parts of the date; 0 for a missing date |\n\n\
              The parts are sin(2 pi f) and cos(2 pi f) for each of `year`, `week` and `day` that \
              is true. The\nfraction f is the time since the start of that year, week (Monday) or \

@@ -5,7 +5,7 @@ use caviar_common::numbers::index;
 use caviar_data::{Encoding, InputColumn, Parts, Schema};
 use serde_json::{Value, json};
 
-use crate::input::{Basis, InputStage, NumberScaling};
+use crate::input::{Basis, CATEGORY_COLUMNS, CategoryEmbedding, InputStage, NumberScaling};
 use crate::model::{Layer, Member, Model, Place};
 
 impl Model {
@@ -64,12 +64,22 @@ fn stage(stage: &InputStage) -> Value {
         };
         json!({ "kind": basis, "size": embedding.columns() })
     });
-    json!({
+    let mut config = json!({
         "numbers": stage.numbers,
         "scaling": scaling,
         "embedding": embedding,
         "factors": stage.factors.is_some(),
-    })
+    });
+    // Only data with such categories have a list of them.
+    if let (false, Some(config)) = (stage.categories.is_empty(), config.as_object_mut()) {
+        let category = |it: &CategoryEmbedding| {
+            let (input, values) = (it.place, it.values);
+            json!({ "input": input, "values": values, "size": CATEGORY_COLUMNS })
+        };
+        let categories = stage.categories.iter().map(category).collect::<Vec<Value>>();
+        config.insert("categories".to_owned(), json!(categories));
+    }
+    config
 }
 
 fn layer(layer: &Layer) -> Value {
@@ -129,6 +139,7 @@ fn names_of_column(column: &InputColumn, encoding: &Encoding) -> Vec<String> {
             };
             (0..one_hot.width).map(input).collect()
         }
+        Encoding::Embedded(_) => vec![name.clone()],
         Encoding::Date { days, parts } => {
             let mut names: Vec<String> = with_indicator(days.has_indicator);
             names.extend(names_of_parts(name, *parts));

@@ -160,10 +160,19 @@ pub enum ModelError {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum StageFault {
     /// The numbers are not inputs of the schema.
-    #[error("has numbers that are not ascending, or not below {inputs}, the inputs of the schema")]
+    #[error(
+        "has numbers that are not ascending, not below {inputs}, the inputs of the schema, or \
+         categories"
+    )]
     Numbers {
         /// The encoded inputs.
         inputs: usize,
+    },
+    /// The categories that are embedded are not those of the schema.
+    #[error("does not embed the {expected} categories of the schema, each with all its values")]
+    Categories {
+        /// The categories that the schema numbers.
+        expected: usize,
     },
     /// The functions of a scaling.
     #[error("has knots that are not ascending, or not as many functions as numbers")]

@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::ModelError;
 use crate::input::InputStage;
-use crate::limits::{VERSION, VERSION_WITH_STAGE, VERSION_WITHOUT_STAGE};
+use crate::limits::{VERSION, VERSION_WITH_LABELS, VERSION_WITH_STAGE, VERSION_WITHOUT_STAGE};
 use crate::model::{About, BatchNorm, Layer, Member, Model, Place};
 use crate::reader::{FLOAT_LEN, Reader};
 use crate::stored_stage::StoredStage;
@@ -84,13 +84,7 @@ impl Model {
         let total = PREFIX_LEN + description.len() + count * FLOAT_LEN + DIGEST_LEN;
         let mut bytes = Vec::with_capacity(total);
         bytes.extend_from_slice(MAGIC);
-        let has_stage = self.members().iter().any(|member| !member.stage.is_empty());
-        let version = match (self.schema().more_labels.is_empty(), has_stage) {
-            (false, _) => VERSION,
-            (true, true) => VERSION_WITH_STAGE,
-            (true, false) => VERSION_WITHOUT_STAGE,
-        };
-        bytes.extend_from_slice(&version.to_le_bytes());
+        bytes.extend_from_slice(&self.version().to_le_bytes());
         bytes.extend_from_slice(&length.to_le_bytes());
         bytes.extend_from_slice(&to_u64(total).to_le_bytes());
         bytes.extend_from_slice(&description);
@@ -100,6 +94,19 @@ impl Model {
         let digest = blake3::hash(&bytes);
         bytes.extend_from_slice(digest.as_bytes());
         Ok(bytes)
+    }
+
+    /// The lowest version of the format that has all that the model has.
+    fn version(&self) -> u32 {
+        if !self.schema().encoder.categories().is_empty() {
+            VERSION
+        } else if !self.schema().more_labels.is_empty() {
+            VERSION_WITH_LABELS
+        } else if self.members().iter().any(|member| !member.stage.is_empty()) {
+            VERSION_WITH_STAGE
+        } else {
+            VERSION_WITHOUT_STAGE
+        }
     }
 
     /// Reads the bytes of a file. Nothing in it is trusted, and the memory used is in proportion to

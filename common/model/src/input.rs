@@ -4,11 +4,16 @@
 //! and multiplies the result, with the inputs that are no numbers in their places, by learnt
 //! factors. Each of the three may be left out.
 //!
+//! Other inputs are the numbers of the values of a category with many values. A stage always
+//! replaces each of them by a vector of its own, which is learnt.
+//!
 //! The inputs of the first layer begin with the encoded inputs. In the place of a number is the
-//! first of the columns that it becomes, and the others follow at the end, number by number.
+//! first of the columns that it becomes, and the others follow at the end, number by number. The
+//! same holds for categories, whose other columns come last.
 
 use caviar_common::limits::MAX_EMBEDDING_SIZE;
-use caviar_common::numbers::index;
+use caviar_common::numbers::{floor_to_usize, index};
+use caviar_data::CategoryInput;
 
 use crate::error::StageFault;
 
@@ -16,6 +21,8 @@ use crate::error::StageFault;
 pub const PERIODS: usize = 16;
 /// The bins of a piecewise linear embedding for each number, at most.
 pub const BINS: usize = 48;
+/// The inputs of the first layer for each embedded category.
+pub const CATEGORY_COLUMNS: usize = index(caviar_common::train::CATEGORY_COLUMNS);
 
 /// The stage before the first layer.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -26,6 +33,8 @@ pub struct InputStage {
     pub scaling: NumberScaling,
     /// What becomes of each scaled number; `None` leaves it as it is.
     pub embedding: Option<NumberEmbedding>,
+    /// The encoded inputs that are numbers of the values of a category, ascending.
+    pub categories: Vec<CategoryEmbedding>,
     /// The learnt factors of the inputs of the first layer; `None` if all are 1.
     pub factors: Option<Vec<f32>>,
 }
@@ -72,6 +81,17 @@ pub struct NumberEmbedding {
     pub bias: Vec<f32>,
 }
 
+/// The vectors of the values of one category.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CategoryEmbedding {
+    /// The encoded input that is the number of a value: from 1, or 0 for an unknown value.
+    pub place: usize,
+    /// The largest number of a value.
+    pub values: usize,
+    /// The vector of each value but 0, whose vector is 0: `[values, CATEGORY_COLUMNS]`, row by row.
+    pub weights: Vec<f32>,
+}
+
 /// The functions h of an embedding.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Basis {
@@ -107,12 +127,13 @@ impl InputStage {
     /// The inputs of the first layer for this number of encoded inputs.
     pub fn width(&self, inputs: usize) -> usize {
         let more = self.numbers.len().saturating_mul(self.columns().saturating_sub(1));
-        inputs.saturating_add(more)
+        let of_categories = self.categories.len().saturating_mul(CATEGORY_COLUMNS - 1);
+        inputs.saturating_add(more).saturating_add(of_categories)
     }
 
     /// Whether the stage changes nothing.
     pub fn is_empty(&self) -> bool {
-        self.numbers.is_empty() && self.factors.is_none()
+        self.numbers.is_empty() && self.categories.is_empty() && self.factors.is_none()
     }
 
     /// The inputs of the first layer for each number.
@@ -120,21 +141,47 @@ impl InputStage {
         self.embedding.as_ref().map_or(1, NumberEmbedding::columns)
     }
 
-    /// Where each input of the first layer is in a matrix that has all columns of each number, and
-    /// then the other inputs.
+    /// Where each input of the first layer is in a matrix that has all columns of each number, then
+    /// those of each category, and then the other inputs.
     #[cfg(feature = "export")]
     pub(crate) fn order(&self, inputs: usize) -> Vec<usize> {
         let columns = self.columns();
-        let mut others = self.numbers.len() * columns..;
+        let first_category = self.numbers.len() * columns;
+        let first_other = first_category + self.categories.len() * CATEGORY_COLUMNS;
+        let mut others = first_other..;
         let mut numbers = (0..).step_by(columns.max(1));
-        let mut source = |place: usize| match self.numbers.binary_search(&place) {
-            Ok(_) => numbers.next(),
-            Err(_) => others.next(),
+        let mut categories = (first_category..).step_by(CATEGORY_COLUMNS);
+        let mut source = |place: usize| {
+            if self.is_number(place) {
+                numbers.next()
+            } else if self.is_category(place) {
+                categories.next()
+            } else {
+                others.next()
+            }
         };
         let mut order: Vec<usize> = (0..inputs).filter_map(&mut source).collect();
         let rest = |number: usize| number * columns + 1..(number + 1) * columns;
         order.extend((0..self.numbers.len()).flat_map(rest));
+        let firsts = (first_category..first_other).step_by(CATEGORY_COLUMNS);
+        order.extend(firsts.flat_map(|first| first + 1..first + CATEGORY_COLUMNS));
         order
+    }
+
+    /// The encoded inputs that stay as they are before the factors.
+    #[cfg(feature = "export")]
+    pub(crate) fn others(&self, inputs: usize) -> Vec<usize> {
+        (0..inputs).filter(|&place| !self.is_number(place) && !self.is_category(place)).collect()
+    }
+
+    #[cfg(feature = "export")]
+    fn is_number(&self, place: usize) -> bool {
+        self.numbers.binary_search(&place).is_ok()
+    }
+
+    #[cfg(feature = "export")]
+    fn is_category(&self, place: usize) -> bool {
+        self.categories.binary_search_by_key(&place, |category| category.place).is_ok()
     }
 
     /// Scales the numbers in `rows`, rows of `width` encoded inputs.
@@ -162,6 +209,12 @@ impl InputStage {
             if let (Some(value), Some(first)) = (out.get_mut(place), columns.next()) {
                 *value = first;
             }
+            out.extend(columns);
+        }
+        for category in &self.categories {
+            let Some(value) = out.get_mut(category.place) else { break };
+            let mut columns = category.columns_of(*value).into_iter();
+            *value = columns.next().unwrap_or_default();
             out.extend(columns);
         }
         if let Some(factors) = &self.factors {
@@ -205,14 +258,31 @@ impl InputStage {
             add("weight", &[count, functions, embedding.size], &embedding.weights, true);
             add("bias", &[count, embedding.size], &embedding.bias, true);
         }
+        for CategoryEmbedding { values, weights, .. } in &self.categories {
+            add(CATEGORIES, &[*values, CATEGORY_COLUMNS], weights, true);
+        }
         if let Some(factors) = &self.factors {
             add("factors", &[factors.len()], factors, true);
         }
         tensors
     }
 
-    /// Checks that the parts fit each other and the number of encoded inputs.
-    pub(crate) fn check(&self, inputs: usize) -> Result<(), StageFault> {
+    /// Checks that the parts fit each other, the number of encoded inputs, and those of them that
+    /// are numbers of categories.
+    pub(crate) fn check(
+        &self,
+        inputs: usize,
+        categories: &[CategoryInput],
+    ) -> Result<(), StageFault> {
+        let own = self.categories.iter().map(CategoryEmbedding::input);
+        if !own.eq(categories.iter().copied()) {
+            return Err(StageFault::Categories { expected: categories.len() });
+        }
+        let is_category =
+            |number: &usize| categories.binary_search_by_key(number, |it| it.place).is_ok();
+        if self.numbers.iter().any(is_category) {
+            return Err(StageFault::Numbers { inputs });
+        }
         if !is_ascending(&self.numbers) || self.numbers.iter().any(|&number| number >= inputs) {
             return Err(StageFault::Numbers { inputs });
         }
@@ -250,6 +320,9 @@ impl InputStage {
         Ok(())
     }
 }
+
+/// The name of the vectors of categories for programs.
+pub(crate) const CATEGORIES: &str = "categories";
 
 /// One list of numbers of a stage.
 pub(crate) struct StageTensor<'a> {
@@ -293,6 +366,21 @@ impl Knots {
         self.places.len() == self.values.len()
             && self.places.len() != 1
             && is_ascending(&self.places)
+    }
+}
+
+impl CategoryEmbedding {
+    /// The input that it replaces.
+    pub const fn input(&self) -> CategoryInput {
+        CategoryInput { place: self.place, values: self.values }
+    }
+
+    /// The vector of the value with this number.
+    fn columns_of(&self, number: f64) -> Vec<f64> {
+        let before = floor_to_usize(number).checked_sub(1);
+        let row = before.and_then(|row| self.weights.chunks_exact(CATEGORY_COLUMNS).nth(row));
+        let zeros = [0.0; CATEGORY_COLUMNS];
+        row.unwrap_or(&zeros).iter().map(|&weight| f64::from(weight)).collect()
     }
 }
 

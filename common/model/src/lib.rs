@@ -83,7 +83,8 @@ mod torch_stage;
 pub use card::{ModelFile, card};
 pub use error::{ModelError, StageFault, Tensor};
 pub use input::{
-    BINS, Basis, Bin, InputStage, Knots, NumberEmbedding, NumberScaling, PERIODS, bins,
+    BINS, Basis, Bin, CATEGORY_COLUMNS, CategoryEmbedding, InputStage, Knots, NumberEmbedding,
+    NumberScaling, PERIODS, bins,
 };
 pub use kept::Kept;
 pub use limits::MAX_MEMBERS;

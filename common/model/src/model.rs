@@ -190,9 +190,11 @@ fn check_member(number: usize, member: &Member, schema: &Schema) -> Result<(), M
     if hidden.len() > index(MAX_LAYERS) {
         return Err(ModelError::Layers { member: number, count: layers.len() });
     }
-    stage.check(schema.width()).map_err(|fault| ModelError::Stage { member: number, fault })?;
+    stage
+        .check(schema.width(), &schema.encoder.categories())
+        .map_err(|fault| ModelError::Stage { member: number, fault })?;
     let mut inputs = stage.width(schema.width());
-    let mut weights = 0_u64;
+    let mut weights = stage.categories.iter().map(|it| to_u64(it.weights.len())).sum::<u64>();
     for (layer, content) in layers.iter().enumerate() {
         let at = At { member: number, layer };
         if content.inputs != inputs {

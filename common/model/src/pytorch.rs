@@ -123,7 +123,8 @@ pub fn pytorch_example(model: &Model) -> String {
     let start = START.replace("{outputs}", outputs);
     let mut text = start.replace("{width}", &schema.width().to_string());
     if model.members().iter().any(|member| !member.stage.is_empty()) {
-        text += torch_stage::MODULE;
+        let has_categories = !schema.encoder.categories().is_empty();
+        text += &torch_stage::module(has_categories);
     }
     text += "def networks():\n    return [\n";
     for member in model.members() {

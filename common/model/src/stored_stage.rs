@@ -3,7 +3,10 @@
 use caviar_common::numbers::to_u64;
 use serde::{Deserialize, Serialize};
 
-use crate::input::{Basis, InputStage, Knots, NumberEmbedding, NumberScaling, PERIODS};
+use crate::input::{
+    Basis, CATEGORY_COLUMNS, CategoryEmbedding, InputStage, Knots, NumberEmbedding, NumberScaling,
+    PERIODS,
+};
 use crate::reader::Reader;
 
 /// The shapes of an [`InputStage`].
@@ -14,6 +17,8 @@ pub(crate) struct StoredStage {
     scaling: Option<StoredScaling>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     embedding: Option<StoredEmbedding>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    categories: Vec<StoredCategory>,
     /// The number of factors; `None` if all are 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     factors: Option<usize>,
@@ -35,6 +40,12 @@ struct StoredEmbedding {
     edges: Option<Vec<usize>>,
 }
 
+#[derive(Serialize, Deserialize)]
+struct StoredCategory {
+    place: usize,
+    values: usize,
+}
+
 impl StoredStage {
     /// The shapes of a stage; `None` if it changes nothing.
     pub(crate) fn of(stage: &InputStage) -> Option<Self> {
@@ -54,7 +65,10 @@ impl StoredStage {
         });
         let factors = stage.factors.as_ref().map(Vec::len);
         let numbers = stage.numbers.clone();
-        (!stage.is_empty()).then_some(Self { numbers, scaling, embedding, factors })
+        let category =
+            |it: &CategoryEmbedding| StoredCategory { place: it.place, values: it.values };
+        let categories = stage.categories.iter().map(category).collect();
+        (!stage.is_empty()).then_some(Self { numbers, scaling, embedding, categories, factors })
     }
 
     /// The floats that the stage stores; saturates.
@@ -74,7 +88,13 @@ impl StoredStage {
             let columns = count.saturating_mul(to_u64(embedding.size));
             basis.saturating_add(columns.saturating_mul(to_u64(embedding.functions() + 1)))
         });
-        scaling.saturating_add(embedding).saturating_add(to_u64(self.factors.unwrap_or(0)))
+        let values = self.categories.iter().map(|category| to_u64(category.values));
+        let categories =
+            values.fold(0, u64::saturating_add).saturating_mul(to_u64(CATEGORY_COLUMNS));
+        scaling
+            .saturating_add(embedding)
+            .saturating_add(categories)
+            .saturating_add(to_u64(self.factors.unwrap_or(0)))
     }
 
     /// The stage with the next floats; `None` if there are too few.
@@ -97,11 +117,17 @@ impl StoredStage {
             None => None,
             Some(stored) => Some(stored.read(count, reader)?),
         };
+        let mut category = |&StoredCategory { place, values }: &StoredCategory| {
+            let weights = reader.floats(values.checked_mul(CATEGORY_COLUMNS)?)?;
+            Some(CategoryEmbedding { place, values, weights })
+        };
+        let categories = self.categories.iter().map(&mut category).collect::<Option<_>>()?;
         let factors = match self.factors {
             None => None,
             Some(len) => Some(reader.floats(len)?),
         };
-        Some(InputStage { numbers: self.numbers.clone(), scaling, embedding, factors })
+        let numbers = self.numbers.clone();
+        Some(InputStage { numbers, scaling, embedding, categories, factors })
     }
 }
 

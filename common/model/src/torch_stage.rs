@@ -2,16 +2,19 @@
 
 use std::fmt::Write;
 
-use crate::input::{BINS, Basis, Bin, InputStage, Knots, NumberScaling, bins};
+use crate::input::{
+    BINS, Basis, Bin, CATEGORIES, CATEGORY_COLUMNS, InputStage, Knots, NumberScaling, StageTensor,
+    bins,
+};
 
-/// The module of `model.py`.
-pub(crate) const MODULE: &str = r#"class Stage(nn.Module):
+/// The module of `model.py`. What is in braces is for networks that embed categories.
+const MODULE: &str = r#"class Stage(nn.Module):
     """Scales and embeds the numbers, and multiplies all inputs by learnt factors."""
 
-    def __init__(self, numbers, others, order, tables, learnt):
+    def __init__(self, numbers, others, order, tables, learnt{argument}):
         super().__init__()
         self.numbers, self.others, self.order = numbers, others, order
-        self.parts = [*tables, *learnt]
+{start}        self.parts = [*tables, *learnt]
         for name, shape in tables.items():
             self.register_buffer(name, torch.zeros(shape))
         for name, shape in learnt.items():
@@ -47,16 +50,49 @@ pub(crate) const MODULE: &str = r#"class Stage(nn.Module):
             out = torch.cat([wide, out], 2)
         return out.reshape(len(x), -1)
 
-    def forward(self, x):
-        if self.numbers:
-            numbers = self.embed(self.scale(x[:, self.numbers]))
-            x = torch.cat([numbers, x[:, self.others]], 1)[:, self.order]
-        if "factors" in self.parts:
+{method}    def forward(self, x):
+{replacement}        if "factors" in self.parts:
             x = x * self.factors
         return x
 
 
 "#;
+
+const ARGUMENT: &str = ", inputs, firsts";
+const START: &str = r#"        # The inputs that are numbers of categories, and the first vector of each.
+        self.inputs, self.firsts = inputs, torch.tensor([firsts])
+"#;
+const METHOD: &str = r#"    def vectors(self, x):
+        """The vectors of the categories; 0 for an unknown value, whose number is 0."""
+        numbers = x[:, self.inputs].long()
+        rows = torch.clip(numbers - 1, 0, None) + self.firsts.to(x.device)
+        known = (numbers > 0)[:, :, None]
+        return (self.categories[rows.long()] * known).reshape(len(x), -1)
+
+"#;
+const REPLACEMENT: &str = r#"        if self.numbers:
+            numbers = self.embed(self.scale(x[:, self.numbers]))
+            x = torch.cat([numbers, x[:, self.others]], 1)[:, self.order]
+"#;
+const REPLACEMENT_WITH_CATEGORIES: &str = r#"        parts = [self.vectors(x), x[:, self.others]]
+        if self.numbers:
+            parts.insert(0, self.embed(self.scale(x[:, self.numbers])))
+        x = torch.cat(parts, 1)[:, self.order]
+"#;
+
+/// The module of `model.py` for networks that embed categories, or not.
+pub(crate) fn module(has_categories: bool) -> String {
+    let [argument, start, method, replacement] = if has_categories {
+        [ARGUMENT, START, METHOD, REPLACEMENT_WITH_CATEGORIES]
+    } else {
+        ["", "", "", REPLACEMENT]
+    };
+    MODULE
+        .replace("{argument}", argument)
+        .replace("{start}", start)
+        .replace("{method}", method)
+        .replace("{replacement}", replacement)
+}
 
 /// A list of a stage as PyTorch has it.
 pub(crate) struct TorchTensor {
@@ -101,12 +137,16 @@ pub(crate) fn tensors(stage: &InputStage) -> Vec<TorchTensor> {
     }
     let is_padded = |name: &str| ["places", "values", "edges"].contains(&name);
     let plain = stage.tensors().into_iter().filter(|tensor| !is_padded(tensor.name));
-    tensors.extend(plain.map(|tensor| TorchTensor {
-        name: tensor.name,
-        shape: tensor.shape,
-        values: tensor.values.to_vec(),
-        is_learnt: tensor.is_learnt,
-    }));
+    for StageTensor { name, shape, values, is_learnt } in plain {
+        match tensors.last_mut().filter(|last| name == CATEGORIES && last.name == name) {
+            // The vectors of all categories are one list.
+            Some(TorchTensor { shape: all, values: list, .. }) => {
+                list.extend_from_slice(values);
+                *all = vec![list.len() / CATEGORY_COLUMNS, CATEGORY_COLUMNS];
+            }
+            None => tensors.push(TorchTensor { name, shape, values: values.to_vec(), is_learnt }),
+        }
+    }
     tensors
 }
 
@@ -115,8 +155,7 @@ pub(crate) fn expression(stage: &InputStage, width: usize) -> Option<String> {
     if stage.is_empty() {
         return None;
     }
-    let is_number = |place: &usize| stage.numbers.binary_search(place).is_ok();
-    let others: Vec<usize> = (0..width).filter(|place| !is_number(place)).collect();
+    let others = stage.others(width);
     let order = stage.order(width);
     let mut text = format!("Stage({:?}, {others:?}, {order:?}", stage.numbers);
     for is_learnt in [false, true] {
@@ -125,6 +164,18 @@ pub(crate) fn expression(stage: &InputStage, width: usize) -> Option<String> {
             entries.push(format!("{:?}: {:?}", tensor.name, tensor.shape));
         }
         let _infallible = write!(text, ", {{{}}}", entries.join(", "));
+    }
+    if !stage.categories.is_empty() {
+        let places: Vec<usize> = stage.categories.iter().map(|category| category.place).collect();
+        let values = stage.categories.iter().map(|category| category.values);
+        let firsts: Vec<usize> = values
+            .scan(0, |next, values| {
+                let first = *next;
+                *next += values;
+                Some(first)
+            })
+            .collect();
+        let _infallible = write!(text, ", {places:?}, {firsts:?}");
     }
     Some(text + ")")
 }

@@ -14,7 +14,7 @@ use crate::space::{Domain, Parameter, Space};
 
 /// Most inputs of a table whose networks have more than 128 units, so that no network of the space
 /// exceeds [`MAX_WEIGHTS`](crate::limits::MAX_WEIGHTS).
-const VERY_WIDE: u32 = 1 << 18;
+const VERY_WIDE: u64 = 1 << 18;
 
 /// How the hyperparameters are chosen that the author leaves open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -172,7 +172,7 @@ fn tabular<'a>(fixed: &'a Assignment, task: Option<Task>, data: &DataSummary) ->
         _ => (16, 512, (128, 1024)),
     };
     // The weights of the first layer are limited.
-    let most_units = if data.features > VERY_WIDE { 128 } else { most_units };
+    let most_units = if data.first_inputs() > VERY_WIDE { 128 } else { most_units };
     choice.fix("epochs", Value::Int(epochs));
     choice.fix_text("input_scaling", "true");
     search_rate(&mut choice, 1e-3, 1e-1);

@@ -51,24 +51,29 @@ impl SweepSpec {
         }
         let (features, outputs) =
             data.map_or((1, 1), |data| (self.widest_input(data), u64::from(data.outputs)));
+        let of_categories = data.map_or(0, |data| padded(data.category_weights()));
         let networks = self
             .layer_counts()
             .into_iter()
             .map(|layers| self.widest_network(&layers, features, outputs));
         let Some(largest) = networks
             .max_by_key(|network| network.weights)
-            .filter(|network| network.weights > MAX_WEIGHTS)
+            .filter(|network| network.weights.saturating_add(of_categories) > MAX_WEIGHTS)
         else {
             return Ok(());
         };
         let on = data.map_or_else(String::new, |data| {
             format!(" on {features} features and {} outputs", data.outputs)
         });
+        let of_them = match of_categories {
+            0 => String::new(),
+            weights => format!(", {weights} of them for categories"),
+        };
         let message = format!(
-            "the largest network, {}{on}, has {} weights: expected at most {MAX_WEIGHTS}; reduce \
-             units or layers",
+            "the largest network, {}{on}, has {} weights{of_them}: expected at most \
+             {MAX_WEIGHTS}; reduce units or layers",
             described(&largest.hidden),
-            largest.weights
+            largest.weights.saturating_add(of_categories)
         );
         Err(Problem::new(self.field_at_fault(), message))
     }
@@ -114,7 +119,7 @@ impl SweepSpec {
         let layers = Value::Int(1);
         let size = self.max_value("embedding_size", &layers, default("embedding_size"));
         let added = if embeds { u64::try_from(size - 1).unwrap_or(0) } else { 0 };
-        u64::from(data.features).saturating_add(u64::from(data.numbers).saturating_mul(added))
+        data.first_inputs().saturating_add(u64::from(data.numbers).saturating_mul(added))
     }
 
     /// Every number of hidden layers that a trial can have.
@@ -141,7 +146,6 @@ impl SweepSpec {
         let hidden: Vec<u64> = (1..=layers.as_i64().unwrap_or(0)).map(width).collect();
         let widths: Vec<u64> =
             std::iter::once(features).chain(hidden.iter().copied()).chain([outputs]).collect();
-        let padded = |width: u64| width.next_multiple_of(WIDTH_STEP);
         let products = widths
             .iter()
             .zip(widths.iter().skip(1))
@@ -193,6 +197,11 @@ impl SweepSpec {
             .or_else(|| in_section("fixed", &fixed))
             .unwrap_or_else(|| "data.source".to_owned())
     }
+}
+
+/// A width as the trainer stores it.
+const fn padded(width: u64) -> u64 {
+    width.div_ceil(WIDTH_STEP).saturating_mul(WIDTH_STEP)
 }
 
 fn default(name: &str) -> i64 {

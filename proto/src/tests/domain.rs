@@ -241,12 +241,12 @@ pub(super) fn blob() -> BoxedStrategy<Blob> {
 }
 
 pub(super) fn summary() -> BoxedStrategy<DataSummary> {
-    let sizes = (any::<[u64; 3]>(), any::<[u32; 3]>(), 1..=MAX_FOLDS, any::<bool>());
+    let sizes = (any::<[u64; 4]>(), any::<[u32; 4]>(), 1..=MAX_FOLDS, any::<bool>());
     let found = (of(select(Task::ALL.to_vec())), of(baseline()), vec(note(), 0..3));
     (sizes, "[0-9a-f]{0,64}", of(blob()), found)
-        .prop_map(|(sizes, digest, block, found)| {
-            let ([train, validation, test], [features, numbers, outputs], folds, pixels) = sizes;
-            let (task, baseline, notes) = found;
+        .prop_map(|((large, small, folds, pixels), digest, block, (task, baseline, notes))| {
+            let [train, validation, test, category_values] = large;
+            let [features, numbers, categories, outputs] = small;
             DataSummary {
                 train,
                 validation,
@@ -254,6 +254,8 @@ pub(super) fn summary() -> BoxedStrategy<DataSummary> {
                 features,
                 numbers,
                 pixels,
+                categories,
+                category_values,
                 outputs,
                 folds,
                 digest,

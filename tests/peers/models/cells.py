@@ -165,6 +165,11 @@ def boolean(rule, values):
 def category(column, kind, rule, texts, missing):
     """One row for each category, for a missing value and for an unknown text."""
     categories = column["categories"]
+    codes = {text: code for code, text in enumerate(categories)}
+    places = [codes.get(text, -2 if text in missing else -1) for text in texts]
+    if kind == "Embedded":
+        numbers = [*rule["numbers"], rule["missing"], rule["unknown"]]
+        return numpy.array(numbers)[places][:, None]
     width = rule["width"] if kind == "OneHot" else 1 + rule["has_indicator"]
     table = numpy.zeros((len(categories) + 2, width))
     for code in range(len(categories)):
@@ -175,8 +180,6 @@ def category(column, kind, rule, texts, missing):
     gap = (1 if rule["has_indicator"] else None) if kind == "Binary" else rule["missing"]
     if gap is not None:
         table[-2, gap] = 1
-    codes = {text: code for code, text in enumerate(categories)}
-    places = [codes.get(text, -2 if text in missing else -1) for text in texts]
     return table[places]
 
 

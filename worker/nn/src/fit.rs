@@ -5,8 +5,8 @@
 
 use caviar_common::numbers::{index, real, single};
 use caviar_common::train::{Embedding, Scaling, TrainSpec};
-use caviar_data::{Examples, Features, Splits};
-use caviar_model::{BINS, Basis, InputStage, NumberEmbedding, NumberScaling};
+use caviar_data::{CategoryInput, Examples, Features, Splits};
+use caviar_model::{BINS, Basis, CategoryEmbedding, InputStage, NumberEmbedding, NumberScaling};
 
 use crate::quantile::{knots, quantile};
 
@@ -38,7 +38,8 @@ pub(crate) fn shape(spec: &TrainSpec, data: &Splits) -> InputStage {
     let numbers = if changes_numbers { numbers(data) } else { Vec::new() };
     let embedding = embedding(spec.embedding, numbers.len(), |_| Vec::new());
     let scaling = NumberScaling::Standard;
-    let mut stage = InputStage { numbers, scaling, embedding, factors: None };
+    let categories = categories(data);
+    let mut stage = InputStage { numbers, scaling, embedding, categories, factors: None };
     let width = stage.width(data.train.features.ncols());
     stage.factors = spec.input_scaling.then(|| vec![0.0; width]);
     stage
@@ -69,6 +70,16 @@ pub(crate) fn numbers(data: &Splits) -> Vec<usize> {
         Some(schema) => schema.encoder.numbers(),
         None => (0..data.train.features.ncols()).collect(),
     }
+}
+
+/// The inputs that are numbers of the values of a category, which are always embedded.
+fn categories(data: &Splits) -> Vec<CategoryEmbedding> {
+    let of_schema = data.schema.iter().flat_map(|schema| schema.encoder.categories());
+    let category = |CategoryInput { place, values }| {
+        let weights = Vec::new();
+        CategoryEmbedding { place, values, weights }
+    };
+    of_schema.map(category).collect()
 }
 
 /// The values of an input, which are in memory.

@@ -145,6 +145,7 @@ mod rows;
 mod schedule;
 mod softmax;
 mod stage;
+mod stage_categories;
 mod stage_passes;
 mod tensor;
 pub mod trainer;

@@ -13,6 +13,7 @@ use crate::optimizer::state_count;
 use crate::products::scratch_lens;
 use crate::rows::{capacity, is_weighted};
 use crate::stage::Stage;
+use crate::stage_categories::Categories;
 
 /// The size of an f32 in bytes.
 const FLOAT_BYTES: u64 = 4;
@@ -125,8 +126,10 @@ impl StageSizes {
             };
             basis + count * matrix + padded(count * embedding.size)
         });
+        let categories = Categories::parameters(&stage.categories);
+        let parameters = to_u64(factors + embedding).saturating_add(to_u64(categories));
         let buffers = to_u64(Stage::buffer_len(stage, features, capacity));
-        Self { width, parameters: to_u64(factors + embedding), buffers }
+        Self { width, parameters, buffers }
     }
 }
 

@@ -23,6 +23,7 @@ use crate::layer::{HiddenSpec, Layer, Mode, Step};
 use crate::loss::{BatchWeights, CrossEntropy, Tally, squared_error};
 use crate::products::Products;
 use crate::stage::Stage;
+use crate::stage_categories::Categories;
 use crate::tensor::{Layout, Tensor};
 
 /// The stream of the seed from which the stage draws; no layer has this number.
@@ -98,7 +99,7 @@ impl Network {
         let first = stage.width(features);
         let widths: Vec<usize> =
             std::iter::once(first).chain(hidden_widths).chain([outputs]).collect();
-        check_size(&widths)?;
+        check_size(&widths, Categories::parameters(&stage.categories))?;
         let hidden = HiddenSpec {
             activation: spec.activation,
             normalization: spec.normalization,
@@ -443,10 +444,11 @@ const fn spread(spec: &TrainSpec) -> Spread {
     }
 }
 
-/// Refuses a network whose weights, with padding, exceed [`MAX_WEIGHTS`].
-fn check_size(widths: &[usize]) -> Result<(), TrainError> {
+/// Refuses a network whose weights, with padding and those of categories, exceed [`MAX_WEIGHTS`].
+fn check_size(widths: &[usize], of_categories: usize) -> Result<(), TrainError> {
     let of_layer = |ends: &[usize]| to_u64(padded(ends[0])).saturating_mul(to_u64(padded(ends[1])));
-    let weights = widths.windows(2).map(of_layer).fold(0, u64::saturating_add);
+    let of_layers = widths.windows(2).map(of_layer);
+    let weights = of_layers.fold(to_u64(of_categories), u64::saturating_add);
     if weights > MAX_WEIGHTS {
         Err(TrainError::TooLarge { weights, limit: MAX_WEIGHTS })
     } else {

@@ -1,4 +1,5 @@
-//! The stage before the first layer: the embedding of numbers, and learnt factors of all inputs.
+//! The stage before the first layer: the embedding of numbers and of categories, and learnt factors
+//! of all inputs.
 //!
 //! The inputs that are numbers have been scaled before the training. An embedding makes of each
 //! number x the columns h(x) W + b. Its functions h are cosines cos(2 pi w x + f) with learnt w
@@ -21,13 +22,16 @@ use std::ops::Range;
 use caviar_common::numbers::{real, single};
 use caviar_common::seed::Stream;
 use caviar_common::train::{Embedding, TrainSpec};
-use caviar_model::{BINS, Basis, Bin, InputStage, NumberEmbedding, PERIODS, bins};
+use caviar_model::{
+    BINS, Basis, Bin, CATEGORY_COLUMNS, InputStage, NumberEmbedding, PERIODS, bins,
+};
 
 use crate::error::TrainError;
 use crate::kernels::{
     Buffer, Family, LANES, Piece, Shape, offset, padded, strips, vectors, vectors_mut,
 };
 use crate::passes::ColumnSums;
+use crate::stage_categories::Categories;
 use crate::stage_passes::{BackCosines, BackScale, Cosines, Number, Scale, Segments};
 use crate::tensor::{Layout, Tensor};
 
@@ -45,8 +49,9 @@ pub(crate) struct Stage {
     /// The encoded inputs that are numbers.
     numbers: Vec<usize>,
     embedding: Option<Embedded>,
+    categories: Option<Categories>,
     factors: Option<Tensor>,
-    /// The inputs of the first layer before the factors; empty without an embedding, where they are
+    /// The inputs of the first layer before the factors; empty if nothing is embedded, and they are
     /// the encoded inputs.
     mixed: Buffer,
     /// The inputs of the first layer; empty without factors.
@@ -96,7 +101,7 @@ impl Stage {
         inputs: usize,
         capacity: usize,
     ) -> Result<Option<Self>, TrainError> {
-        if fitted.embedding.is_none() && fitted.factors.is_none() {
+        if fitted.factors.is_none() && !is_mixed(fitted) {
             return Ok(None);
         }
         let width = fitted.width(inputs);
@@ -106,33 +111,48 @@ impl Stage {
             None => None,
             Some(embedding) => Some(Embedded::new(layout, embedding, count, capacity)?),
         };
+        // The columns of the categories are the last ones.
+        let others = width - fitted.categories.len() * (CATEGORY_COLUMNS - 1);
+        let categories = Categories::new(layout, &fitted.categories, others);
         let len = capacity * padded(width);
-        let mixed = Buffer::new(if embedding.is_some() { len } else { 0 })?;
+        let mixed = Buffer::new(if is_mixed(fitted) { len } else { 0 })?;
         let out = Buffer::new(if factors.is_some() { len } else { 0 })?;
         let gradient = Buffer::new(len)?;
         let numbers = fitted.numbers.clone();
-        Ok(Some(Self { family, inputs, width, numbers, embedding, factors, mixed, out, gradient }))
+        Ok(Some(Self {
+            family,
+            inputs,
+            width,
+            numbers,
+            embedding,
+            categories,
+            factors,
+            mixed,
+            out,
+            gradient,
+        }))
     }
 
     /// The floats of the buffers of a stage.
     pub(crate) fn buffer_len(fitted: &InputStage, inputs: usize, capacity: usize) -> usize {
         let len = capacity * padded(fitted.width(inputs));
-        let copies = 1 + usize::from(fitted.factors.is_some());
-        let Some(embedding) = &fitted.embedding else {
-            return if fitted.factors.is_some() { copies * len } else { 0 };
-        };
+        let copies = usize::from(fitted.factors.is_some()) + usize::from(is_mixed(fitted));
+        // One more for the gradient.
+        let copies = if copies > 0 { copies + 1 } else { 0 };
+        let Some(embedding) = &fitted.embedding else { return copies * len };
         let segments = match &embedding.basis {
             Basis::Periodic { .. } => 0,
             Basis::PiecewiseLinear { edges } => edges.len() * BIN_VECTORS * LANES,
         };
         let lens = Embedded::lens(embedding, capacity);
-        (copies + 1) * len + segments + lens.into_iter().map(padded).sum::<usize>()
+        copies * len + segments + lens.into_iter().map(padded).sum::<usize>()
     }
 
     /// The places of the learnt lists, in the order of the parameters.
     pub(crate) fn tensors(&self) -> impl Iterator<Item = Tensor> {
         let embedding = self.embedding.iter().flat_map(Embedded::tensors);
-        self.factors.into_iter().chain(embedding)
+        let categories = self.categories.iter().map(Categories::tensor);
+        self.factors.into_iter().chain(embedding).chain(categories)
     }
 
     /// The places of the factors in the parameters.
@@ -146,34 +166,25 @@ impl Stage {
     }
 
     /// Draws the initial values as RealMLP does: factors are 1, w is normal with the scale of the
-    /// spec, f uniform in (-pi, pi), and W and b uniform within 1 / sqrt(functions).
+    /// spec, f uniform in (-pi, pi), W and b uniform within 1 / sqrt(functions), and the vectors of
+    /// categories normal.
     pub(crate) fn initialise(&self, spec: &TrainSpec, stream: &mut Stream, parameters: &mut [f32]) {
-        let scale = match spec.embedding {
-            Embedding::Periodic { frequency_scale, .. } => frequency_scale,
-            Embedding::None | Embedding::PiecewiseLinear { .. } => 0.0,
-        };
         for position in self.factors.into_iter().flat_map(Tensor::positions) {
             parameters[position] = 1.0;
         }
-        let Some(embedding) = &self.embedding else { return };
-        if let Functions::Periodic { frequencies, phases } = embedding.basis {
-            for position in frequencies.positions() {
-                parameters[position] = single(scale * stream.normal());
-            }
-            for position in phases.positions() {
-                parameters[position] = single(PI * (2.0 * stream.uniform() - 1.0));
-            }
+        if let Some(embedding) = &self.embedding {
+            embedding.initialise(spec, stream, parameters);
         }
-        let bound = 1.0 / real(embedding.functions).sqrt();
-        for position in
-            embedding.weights.iter().chain([&embedding.bias]).flat_map(|it| it.positions())
-        {
-            parameters[position] = single(bound * (2.0 * stream.uniform() - 1.0));
+        if let Some(categories) = &self.categories {
+            categories.initialise(stream, parameters);
         }
     }
 
     /// Sets the parameters to those of a stage of the same shape.
     pub(crate) fn load(&self, from: &InputStage, parameters: &mut [f32]) {
+        if let Some(categories) = &self.categories {
+            categories.load(&from.categories, parameters);
+        }
         let mut fill = |tensor: Tensor, values: &[f32]| {
             for (position, value) in tensor.positions().zip(values) {
                 parameters[position] = *value;
@@ -205,6 +216,9 @@ impl Stage {
         };
         let mut stage = fitted.clone();
         stage.factors = self.factors.map(of);
+        if let Some(categories) = &self.categories {
+            categories.export(parameters, &mut stage.categories);
+        }
         if let (Some(to), Some(from)) = (&mut stage.embedding, &self.embedding) {
             if let Functions::Periodic { frequencies, phases } = from.basis {
                 to.basis = Basis::Periodic { frequencies: of(frequencies), phases: of(phases) };
@@ -215,18 +229,29 @@ impl Stage {
         stage
     }
 
+    /// Whether the inputs of the first layer are mixed of encoded and embedded ones.
+    const fn is_mixed(&self) -> bool {
+        self.embedding.is_some() || self.categories.is_some()
+    }
+
     /// Computes the inputs of the first layer from the encoded inputs [rows, inputs] in panels.
     pub(crate) fn forward(&mut self, rows: usize, parameters: &[f32], input: &[f32]) {
         let family = self.family;
-        if let Some(embedding) = &mut self.embedding {
-            // Columns beyond the inputs are written by the numbers below, or are padding.
+        let is_mixed = self.is_mixed();
+        if is_mixed {
+            // Columns beyond the inputs are written below, or are padding.
             let encoded = rows * padded(self.inputs);
             self.mixed[..encoded].copy_from_slice(&input[..encoded]);
+        }
+        if let Some(categories) = &self.categories {
+            categories.forward(rows, parameters, input, &mut self.mixed);
+        }
+        if let Some(embedding) = &mut self.embedding {
             let places = Places { numbers: &self.numbers, inputs: self.inputs, rows };
             embedding.forward(family, places, parameters, input, &mut self.mixed);
         }
         if let Some(factors) = self.factors {
-            let values = if self.embedding.is_some() { &self.mixed } else { input };
+            let values = if is_mixed { &self.mixed } else { input };
             let len = rows * padded(self.width);
             let (values, out) = (&values[..len], &mut self.out[..len]);
             family.run(Scale { rows, values, factors: factors.of(parameters), out });
@@ -247,9 +272,9 @@ impl Stage {
         input: &[f32],
         gradients: &mut [f32],
     ) {
-        let family = self.family;
+        let (family, is_mixed) = (self.family, self.is_mixed());
         if let Some(tensor) = self.factors {
-            let values = if self.embedding.is_some() { &self.mixed } else { input };
+            let values = if is_mixed { &self.mixed } else { input };
             let len = rows * padded(self.width);
             let (values, d) = (&values[..len], &mut self.gradient[..len]);
             let (factors, d_factors) = (tensor.of(parameters), tensor.of_mut(gradients));
@@ -257,12 +282,20 @@ impl Stage {
             // The padding of the inputs is not defined.
             d_factors[self.width..].fill(0.0);
         }
+        if let Some(categories) = &self.categories {
+            categories.backward(rows, input, &self.gradient, gradients);
+        }
         if let Some(embedding) = &mut self.embedding {
             let places = Places { numbers: &self.numbers, inputs: self.inputs, rows };
             let by = Parameters { values: parameters, gradients };
             embedding.backward(family, places, by, input, &self.gradient);
         }
     }
+}
+
+/// Whether a stage embeds anything.
+fn is_mixed(fitted: &InputStage) -> bool {
+    fitted.embedding.is_some() || !fitted.categories.is_empty()
 }
 
 /// Where the numbers are among the encoded inputs and among the inputs of the first layer, in a
@@ -323,6 +356,26 @@ impl Embedded {
             Basis::PiecewiseLinear { .. } => 0,
         };
         [by_function, by_values, by_column, shape.scratch_len(), padded(size)]
+    }
+
+    /// Draws the initial values: see [`Stage::initialise`].
+    fn initialise(&self, spec: &TrainSpec, stream: &mut Stream, parameters: &mut [f32]) {
+        let scale = match spec.embedding {
+            Embedding::Periodic { frequency_scale, .. } => frequency_scale,
+            Embedding::None | Embedding::PiecewiseLinear { .. } => 0.0,
+        };
+        if let Functions::Periodic { frequencies, phases } = self.basis {
+            for position in frequencies.positions() {
+                parameters[position] = single(scale * stream.normal());
+            }
+            for position in phases.positions() {
+                parameters[position] = single(PI * (2.0 * stream.uniform() - 1.0));
+            }
+        }
+        let bound = 1.0 / real(self.functions).sqrt();
+        for position in self.weights.iter().chain([&self.bias]).flat_map(|it| it.positions()) {
+            parameters[position] = single(bound * (2.0 * stream.uniform() - 1.0));
+        }
     }
 
     /// Where column `column` of h W + b of number `number` is among the inputs of the first layer.

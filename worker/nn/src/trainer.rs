@@ -32,6 +32,7 @@ use crate::rows::{
 };
 use crate::schedule::{learning_rate, regularization};
 use crate::stage::Stage;
+use crate::stage_categories::tables_identity;
 
 /// A training between two mini-batches. It allocates all its memory when it is made, except for
 /// what it reads examples from a file with.
@@ -470,7 +471,8 @@ impl Trainer {
         // The order of the rows depends on it.
         let window = self.data.train.features.window_rows();
         let window = window.map_or_else(String::new, |rows| format!(" in windows of {rows}"));
-        let data = format!("{}{objective}{judge}{weights}{part}{window}", self.data_digest);
+        let (digest, tables) = (&self.data_digest, tables_identity(&self.stage.categories));
+        let data = format!("{digest}{objective}{judge}{weights}{part}{window}{tables}");
         checkpoint::identity(&self.spec, numbers, [rows, features], &data)
     }
 

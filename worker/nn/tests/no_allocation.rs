@@ -221,6 +221,55 @@ fn a_stage_takes_the_memory_that_trial_bytes_reports() {
     }
 }
 
+/// A table with two categories, of 700 and of 70 values.
+fn categories() -> Arc<Splits> {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("categories.csv").to_str().unwrap().to_owned();
+    let row = |row: usize| format!("{},a{},b{},{}\n", row % 17, row % 700, row % 70, row % 5);
+    let rows: String = (0..5_000).map(row).collect();
+    std::fs::write(&file, format!("x,a,b,y\n{rows}")).unwrap();
+    let spec = DataSpec {
+        source: file,
+        label: Some("y".to_owned()),
+        task: Some(Task::Classification),
+        validation: 0.2,
+        test: 0.1,
+        ..DataSpec::default()
+    };
+    Arc::new(prepare(&spec, 7).unwrap().0)
+}
+
+#[test]
+fn embedded_categories_take_the_memory_that_trial_bytes_reports_and_allocate_nothing() {
+    let data = categories();
+    let tables = data.schema.as_ref().unwrap().encoder.categories();
+    // The few values with one row in the training split share a number.
+    assert_eq!(tables.iter().map(|it| it.values).collect::<Vec<_>>(), [696, 70]);
+    let (scaling, segments) = stages()[1];
+    for optimizer in optimizers(1e-8) {
+        for (scaling, embedding, input_scaling) in
+            [(Scaling::Standard, Embedding::None, false), (scaling, segments, true)]
+        {
+            let normalization = Normalization::Before;
+            let spec = spec(optimizer, normalization);
+            let spec = TrainSpec { scaling, embedding, input_scaling, ..spec };
+            let objective = objective(ObjectiveEpoch::Best);
+            let expected = trial_bytes(&spec, &data, &objective);
+            let before = LIVE.get();
+            let trainer = Trainer::new(&spec, Arc::clone(&data), 1, 2).unwrap();
+            let mut trainer = trainer.with_objective(&objective).unwrap();
+            let taken = LIVE.get().wrapping_sub(before);
+            assert!(
+                taken >= expected && taken < expected + 16_384,
+                "{optimizer:?} {embedding:?}: {taken}, expected {expected}"
+            );
+            let before = ALLOCATIONS.get();
+            trainer.epoch(&|| true).unwrap().unwrap();
+            assert_eq!(ALLOCATIONS.get() - before, 0, "{optimizer:?} {embedding:?}");
+        }
+    }
+}
+
 #[test]
 fn a_trial_of_several_trainings_takes_the_memory_that_trial_bytes_reports() {
     let whole = Arc::unwrap_or_clone(data(true));

@@ -8,7 +8,9 @@ use std::collections::BTreeSet;
 
 use caviar_common::data::ColumnType;
 use caviar_common::numbers::index;
-use caviar_data::{Encoder, Encoding, InputColumn, Number, OneHot, Parts, Schema, Standard};
+use caviar_data::{
+    Embedded, Encoder, Encoding, InputColumn, Number, OneHot, Parts, Schema, Standard,
+};
 
 use super::dates::{self, Dates};
 use super::graph::{Graph, Name, PREFIX, int, signed};
@@ -135,6 +137,9 @@ impl<'a> Groups<'a> {
             }
             Encoding::OneHot(one_hot) => {
                 self.add_codes(graph, &input, Codes::one_hot(column, one_hot).with_gaps(schema));
+            }
+            Encoding::Embedded(embedded) => {
+                self.add_codes(graph, &input, Codes::embedded(column, embedded).with_gaps(schema));
             }
         }
     }
@@ -266,15 +271,16 @@ fn standardise(graph: &mut Graph, values: &str, standards: &[Standard]) -> Name 
     graph.cast(&clipped, DataType::Float)
 }
 
-/// How the texts of a column become inputs: each text has a number, which is a row of a table.
+/// How the texts of a column become inputs: each text has a number.
 struct Codes {
     keys: Vec<(String, usize)>,
-    /// The row of a missing value.
+    /// The number of a missing value.
     missing: usize,
-    /// The row of a text that the model does not know, whose inputs are 0. It is the last one.
+    /// The number of a text that the model does not know.
     unknown: usize,
-    /// The table, row by row.
-    table: Vec<f32>,
+    /// The table in which the number is a row, row by row; `None` if the number is the input. The
+    /// last row is that of unknown texts, whose inputs are 0.
+    table: Option<Vec<f32>>,
     width: usize,
 }
 
@@ -289,8 +295,20 @@ impl Codes {
             keys: column.categories.iter().cloned().zip(numbers).collect(),
             missing: row(one_hot.missing),
             unknown: width,
-            table: table(width, rows),
+            table: Some(table(width, rows)),
             width,
+        }
+    }
+
+    /// The numbers themselves.
+    fn embedded(column: &InputColumn, embedded: &Embedded) -> Self {
+        let numbers = embedded.numbers.iter().map(|&number| index(number));
+        Self {
+            keys: column.categories.iter().cloned().zip(numbers).collect(),
+            missing: index(embedded.missing),
+            unknown: index(embedded.unknown),
+            table: None,
+            width: 1,
         }
     }
 
@@ -303,7 +321,7 @@ impl Codes {
             keys: column.categories.iter().cloned().zip(numbers).collect(),
             missing: 2,
             unknown: 3,
-            table: table(width, rows.into_iter()),
+            table: Some(table(width, rows.into_iter())),
             width,
         }
     }
@@ -324,7 +342,8 @@ impl Codes {
     fn encode(self, graph: &mut Graph, input: &str) -> Name {
         let keys = self.keys.into_iter().map(|(text, row)| (text, signed(row))).collect();
         let numbers = graph.text_to_number(input, keys, signed(self.unknown));
-        let table = graph.floats(&[self.unknown + 1, self.width], &self.table);
+        let Some(table) = self.table else { return graph.cast(&numbers, DataType::Float) };
+        let table = graph.floats(&[self.unknown + 1, self.width], &table);
         let rows = graph.node("Gather", &[&table, &numbers]);
         graph.node_with("Flatten", &[&rows], vec![int("axis", 1)])
     }

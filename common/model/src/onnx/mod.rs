@@ -10,7 +10,8 @@
 //! | date | double: days since 1970-01-01 00:00 UTC, the time as a fraction | NaN |
 //! | category | string, without blanks around it | `""`, `NA` and the other texts of the schema |
 //!
-//! A text that the training did not have is 0 in all inputs of its column. Images have one input
+//! A text that the training did not have is 0 in all inputs of its column, or one of the rare ones
+//! if the column has many values. Images have one input
 //! `pixels` of bytes, `[N, height * width]`. The outputs of classification are `label`, the names
 //! of the classes `[N]`, and `probabilities`, floats `[N, classes]`. That of regression is `label`,
 //! doubles `[N, outputs]` in the units of the labels, in the order of the schema.

@@ -8,14 +8,15 @@ use caviar_common::numbers::{real, single};
 use super::graph::{Graph, Name, int, signed};
 use super::proto::tensor_proto::DataType;
 use crate::input::{
-    BINS, Basis, Bin, InputStage, Knots, NumberEmbedding, NumberScaling, PERIODS, bins,
+    BINS, Basis, Bin, CATEGORY_COLUMNS, CategoryEmbedding, InputStage, Knots, NumberEmbedding,
+    NumberScaling, PERIODS, bins,
 };
 
 /// The inputs of the first layer from the encoded inputs `features`, `[N, width]`.
 pub(super) fn stage(graph: &mut Graph, stage: &InputStage, width: usize, features: &str) -> Name {
     let mut out = features.to_owned();
-    if !stage.numbers.is_empty() {
-        out = numbers(graph, stage, width, features);
+    if !stage.numbers.is_empty() || !stage.categories.is_empty() {
+        out = replaced(graph, stage, width, features);
     }
     if let Some(factors) = &stage.factors {
         let factors = graph.floats(&[1, factors.len()], factors);
@@ -24,13 +25,58 @@ pub(super) fn stage(graph: &mut Graph, stage: &InputStage, width: usize, feature
     out
 }
 
-/// The inputs with the numbers scaled and embedded.
-fn numbers(graph: &mut Graph, stage: &InputStage, width: usize, features: &str) -> Name {
+/// The inputs with the numbers scaled and embedded, and the categories embedded.
+fn replaced(graph: &mut Graph, stage: &InputStage, width: usize, features: &str) -> Name {
+    let mut parts = Vec::new();
+    if !stage.numbers.is_empty() {
+        parts.push(numbers(graph, stage, features));
+    }
+    if !stage.categories.is_empty() {
+        parts.push(categories(graph, &stage.categories, features));
+    }
+    let others = stage.others(width);
+    if !others.is_empty() {
+        parts.push(graph.columns(features, &others));
+    }
+    let joined = match parts.as_slice() {
+        [only] => only.clone(),
+        parts => graph.concat(&parts.iter().map(String::as_str).collect::<Vec<&str>>()),
+    };
+    let order = stage.order(width);
+    if order.iter().enumerate().all(|(place, source)| place == *source) {
+        return joined;
+    }
+    graph.columns(&joined, &order)
+}
+
+/// The vectors of all categories next to each other. They are gathered from one table, in which
+/// each category has a row of zeros for an unknown value, and then its vectors.
+fn categories(graph: &mut Graph, categories: &[CategoryEmbedding], features: &str) -> Name {
+    let places: Vec<usize> = categories.iter().map(|category| category.place).collect();
+    let (mut table, mut firsts) = (Vec::new(), Vec::new());
+    for category in categories {
+        firsts.push(signed(table.len() / CATEGORY_COLUMNS));
+        table.extend_from_slice(&[0.0; CATEGORY_COLUMNS]);
+        table.extend_from_slice(&category.weights);
+    }
+    let numbers = graph.columns(features, &places);
+    let numbers = graph.cast(&numbers, DataType::Int64);
+    let firsts = graph.integers(&[1, firsts.len()], &firsts);
+    let rows = graph.node("Add", &[&numbers, &firsts]);
+    let table = graph.floats(&[table.len() / CATEGORY_COLUMNS, CATEGORY_COLUMNS], &table);
+    let vectors = graph.node("Gather", &[&table, &rows]);
+    // 0 stands for the size that the dimension has.
+    let shape = graph.integers(&[2], &[0, signed(places.len() * CATEGORY_COLUMNS)]);
+    graph.node("Reshape", &[&vectors, &shape])
+}
+
+/// The numbers scaled and embedded, `[N, numbers * columns]`.
+fn numbers(graph: &mut Graph, stage: &InputStage, features: &str) -> Name {
     let count = stage.numbers.len();
     let columns = graph.columns(features, &stage.numbers);
     let columns = transpose(graph, &columns, &[1, 0]);
     let scaled = scale(graph, &stage.scaling, &columns);
-    let embedded = match &stage.embedding {
+    match &stage.embedding {
         None => transpose(graph, &scaled, &[1, 0]),
         Some(embedding) => {
             let out = embed(graph, embedding, count, &scaled);
@@ -40,20 +86,7 @@ fn numbers(graph: &mut Graph, stage: &InputStage, width: usize, features: &str) 
             let shape = graph.integers(&[2], &[0, size]);
             graph.node("Reshape", &[&by_row, &shape])
         }
-    };
-    let others: Vec<usize> =
-        (0..width).filter(|place| stage.numbers.binary_search(place).is_err()).collect();
-    let joined = if others.is_empty() {
-        embedded
-    } else {
-        let rest = graph.columns(features, &others);
-        graph.concat(&[&embedded, &rest])
-    };
-    let order = stage.order(width);
-    if order.iter().enumerate().all(|(place, source)| place == *source) {
-        return joined;
     }
-    graph.columns(&joined, &order)
 }
 
 fn transpose(graph: &mut Graph, input: &str, order: &[i64]) -> Name {

@@ -7,7 +7,7 @@ use caviar_model::{ModelFile, OnnxForm, OnnxOptions, card, onnx};
 use serde_json::json;
 
 use crate::python::{can_import, python, run};
-use crate::sample::{ROWS, ensemble, model, several_labels, table, tolerance};
+use crate::sample::{ROWS, ensemble, many_categories, model, several_labels, table, tolerance};
 
 const FILES: [ModelFile; 4] = [
     ModelFile::Caviar,
@@ -28,7 +28,7 @@ fn the_card_says_what_the_model_is() {
         "| flag | boolean | true or false | neither, and an input says so |\n",
         "| colour | category | a \"b\", blue, green, red, violet | a category of its own |\n",
         "| side | category | left, right | none of the categories |\n",
-        "c10, and 68 more | none of the categories |\n",
+        "c09, and 50 more | none of the categories |\n",
         "| hour | date | times of day such as 12:30 | the mean |\n",
         "\n## Metrics\n\n| accuracy |\n|---|\n| 0.9 |\n\n## Intended use\n",
         "| seed of the sweep | 18446744073709551615 |\n",
@@ -41,6 +41,22 @@ fn the_card_says_what_the_model_is() {
     ] {
         assert!(text.contains(part), "{part:?} in\n{text}");
     }
+}
+
+#[test]
+fn the_card_says_how_categories_with_many_values_are_encoded() {
+    let text = |schema: &Schema| card(&model(schema, Activation::Relu, None), "", &FILES);
+    let many = text(&many_categories(Task::Classification).schema);
+    for part in [
+        " more | a category of its own |\n",
+        " more | one of the rare ones |\n",
+        "\nIn a column with more than 64 categories, it counts as one of the rare ones, ",
+        "\n| `Embedded` | one input, a whole number: that of `numbers` at the place",
+    ] {
+        assert!(many.contains(part), "{part:?} in\n{many}");
+    }
+    let few = text(&table(Task::Classification, false).schema);
+    assert!(!few.contains("rare") && !few.contains("Embedded"), "{few}");
 }
 
 #[test]

@@ -6,7 +6,7 @@ use caviar_data::Schema;
 use caviar_model::{Basis, InputStage, Model, ModelError, NumberScaling, Place};
 use proptest::prelude::*;
 
-use crate::sample::{ensemble, model, several_labels, table};
+use crate::sample::{ensemble, least_stage, many_categories, model, several_labels, table};
 use crate::staged::{staged, staged_ensemble, stages};
 
 /// Offset of the description in a file.
@@ -129,6 +129,109 @@ fn a_stage_that_does_not_fit_is_refused() {
 }
 
 #[test]
+fn models_that_embed_categories_come_back() {
+    for task in Task::ALL {
+        let schema = many_categories(task).schema;
+        let places = schema.encoder.categories().len();
+        assert_eq!((places, schema.encoder.numbers().len()), (2, 6));
+        let mut models: Vec<Model> =
+            stages(&schema).into_iter().map(|stage| staged(&schema, stage)).collect();
+        models.extend([staged_ensemble(&schema), model(&schema, Activation::Relu, None)]);
+        for model in models {
+            let bytes = model.to_bytes().unwrap();
+            assert_eq!(bytes[8], 4);
+            assert_eq!(Model::from_bytes(&bytes).unwrap(), model);
+            let config = &model.config()["members"][0]["stage"]["categories"];
+            assert_eq!(config.as_array().unwrap().len(), 2);
+            assert_eq!(config[0]["values"], model.members()[0].stage.categories[0].values);
+            let names = model.feature_names();
+            assert_eq!(names.len(), schema.width());
+            assert_eq!(names[model.members()[0].stage.categories[1].place], "city");
+        }
+    }
+}
+
+#[test]
+fn categories_that_do_not_fit_are_refused() {
+    let schema = many_categories(Task::Classification).schema;
+    let whole = ensemble(&schema);
+    let fault = |change: fn(&mut InputStage)| {
+        let mut members = whole.members().to_vec();
+        change(&mut members[1].stage);
+        Model::new(schema.clone(), members).unwrap_err().to_string()
+    };
+    let says = |text: String, what: &str| assert!(text.contains(what), "{text}");
+    let other = "stage of network 1 does not embed the 2 categories of the schema";
+    says(fault(|stage| stage.categories.clear()), other);
+    says(fault(|stage| stage.categories.reverse()), other);
+    says(fault(|stage| stage.categories[0].place += 1), other);
+    says(fault(|stage| stage.categories[0].values += 1), other);
+    let length = "stage of network 1 has categories of another length than its shape";
+    says(fault(|stage| stage.categories[1].weights.truncate(8)), length);
+    says(fault(|stage| stage.categories[1].weights[3] = f32::INFINITY), length);
+    says(fault(|stage| stage.numbers = vec![stage.categories[0].place]), "or categories");
+    // Without a schema that has them, there are none.
+    let plain = table(Task::Classification, false).schema;
+    let stage = InputStage { categories: least_stage(&schema).categories, ..least_stage(&plain) };
+    let mut member = model(&plain, Activation::Relu, None).members()[0].clone();
+    member.stage = stage;
+    says(Model::new(plain, vec![member]).unwrap_err().to_string(), "does not embed the 0 ");
+}
+
+#[test]
+fn a_description_of_categories_that_does_not_fit_is_refused() {
+    let schema = many_categories(Task::Classification).schema;
+    let bytes = model(&schema, Activation::Relu, None).to_bytes().unwrap();
+    let encoding = |text: &str| text.find("\"Embedded\"").unwrap();
+    let changed = |from: &str, to: &str, after: fn(&str) -> usize| {
+        let changed = with_description(&bytes, |text| {
+            let (before, rest) = text.split_at(after(&text));
+            assert!(rest.contains(from), "{from} in {rest}");
+            before.to_owned() + &rest.replacen(from, to, 1)
+        });
+        error_of(&changed)
+    };
+    let stage = |text: &str| text.find("\"stage\"").unwrap();
+    let values = |at: fn(&str) -> usize| {
+        let text = String::from_utf8_lossy(&bytes[DESCRIPTION..]).into_owned();
+        let rest = text[at(&text)..].split("\"values\":").nth(1).unwrap().to_owned();
+        rest.split(|it: char| !it.is_ascii_digit()).next().unwrap().to_owned()
+    };
+    let number = format!("\"values\":{}", values(encoding));
+    let all = [
+        ("\"numbers\":[", "\"numbers\":[1,", "encoding has another number of categories"),
+        ("\"numbers\":[1", "\"numbers\":[4000", "names one that it does not have"),
+        ("\"missing\":", "\"missing\":9", "names one that it does not have"),
+        ("\"unknown\":", "\"unknown\":9", "names one that it does not have"),
+        (number.as_str(), "\"values\":0", "has no values"),
+        (number.as_str(), "\"values\":65538", "values are more than the limit of a category"),
+        (number.as_str(), "\"values\":65537", "does not embed the 2 categories of the schema"),
+    ];
+    for (from, to, expected) in all {
+        let error = changed(from, to, encoding);
+        assert!(error.contains(expected), "{from} -> {to}: {error}");
+    }
+    let number = format!("\"values\":{}", values(stage));
+    let error = changed(&number, "\"values\":7", stage);
+    assert!(error.contains("bytes of weights, but its description says"), "{error}");
+    let huge = changed(&number, "\"values\":18446744073709551615", stage);
+    assert!(huge.contains("description says 184467440737095"), "{huge}");
+}
+
+#[test]
+fn models_of_early_releases_whose_rare_categories_share_an_input_are_read() {
+    let schema = table(Task::Classification, false).schema;
+    let mut json = serde_json::to_value(&schema).unwrap();
+    let place = schema.columns.iter().position(|column| column.name == "city").unwrap();
+    let one_hot = &mut json["encoder"]["Columns"][place]["OneHot"];
+    one_hot["slots"][3] = one_hot["slots"][5].clone();
+    let schema: Schema = serde_json::from_value(json).unwrap();
+    let model = model(&schema, Activation::Relu, None);
+    assert_eq!(Model::from_bytes(&model.to_bytes().unwrap()).unwrap(), model);
+    assert!(model.feature_names().iter().any(|name| name == "city is rare"));
+}
+
+#[test]
 fn a_model_of_images_comes_back() {
     let schema: Schema = serde_json::from_value(serde_json::json!({
         "columns": [], "pixels": [2, 3],
@@ -227,7 +330,7 @@ fn inputs_have_names() {
         "colour = red",
         "colour is missing",
         "side = right",
-        "city is rare",
+        "city = c07",
         "bought",
         "bought: sine of the year",
         "born: cosine of the week",

@@ -4,15 +4,17 @@ use std::fmt::Write;
 use std::path::Path;
 
 use caviar_common::data::Task;
-use caviar_common::numbers::real;
+use caviar_common::numbers::{real, single};
 use caviar_common::train::Activation;
-use caviar_data::Schema;
+use caviar_data::{Encoding, Schema};
 use caviar_model::{Model, OnnxForm, OnnxOptions, Place, onnx, onnx_inputs};
 use prost::Message;
 use serde_json::{Value, json};
 
 use crate::python::{python, run};
-use crate::sample::{Raw, Sample, ensemble, linear, model, several_labels, table, tolerance};
+use crate::sample::{
+    Raw, Sample, ensemble, linear, many_categories, model, several_labels, table, tolerance,
+};
 use crate::staged::{staged, staged_ensemble, stages};
 
 const RAW: OnnxOptions = OnnxOptions { form: OnnxForm::Raw, fold_batch_norm: false };
@@ -233,6 +235,46 @@ fn a_text_that_the_training_did_not_have_is_0_in_all_inputs() {
 }
 
 #[test]
+fn onnxruntime_predicts_the_same_with_embedded_categories() {
+    let mut cases = Cases::new();
+    for task in Task::ALL {
+        let sample = many_categories(task);
+        for stage in stages(&sample.schema) {
+            cases.add_sample(&staged(&sample.schema, stage), &sample, false);
+        }
+        cases.add_sample(&staged_ensemble(&sample.schema), &sample, true);
+        cases.add_sample(&linear(&sample.schema), &sample, false);
+    }
+    cases.run();
+}
+
+#[test]
+fn a_text_that_the_training_did_not_have_is_like_a_rare_one() {
+    let mut sample = many_categories(Task::Classification);
+    let inputs = sample.schema.encoder.categories();
+    let columns = sample.schema.columns.iter().zip(sample.schema.encodings()).zip(&mut sample.raw);
+    let mut inputs = inputs.into_iter();
+    for ((_, encoding), raw) in columns {
+        let (Encoding::Embedded(embedded), Raw::Texts(texts)) = (encoding, raw) else { continue };
+        let place = inputs.next().unwrap().place;
+        let number = |number: u32| single(f64::from(number));
+        assert!(embedded.unknown > 0);
+        for (row, text) in texts.iter_mut().enumerate() {
+            let text_and_number = match row % 3 {
+                0 => ("nowhere", embedded.unknown),
+                1 => ("NA", embedded.missing),
+                _ => continue,
+            };
+            text_and_number.0.clone_into(text);
+            sample.features[row][place] = number(text_and_number.1);
+        }
+    }
+    let mut cases = Cases::new();
+    cases.add_sample(&linear(&sample.schema), &sample, false);
+    cases.run();
+}
+
+#[test]
 fn the_usual_texts_for_a_missing_value_are_missing() {
     let mut sample = table(Task::Classification, false);
     for raw in &mut sample.raw {
@@ -378,6 +420,16 @@ fn the_raw_form_has_the_columns_as_inputs() {
          amount size flag answer colour side city bought born hour constant\n\
          label probabilities\n\
          ai.onnx.mlCategoryMapper ai.onnx.mlCategoryMapper ai.onnx.mlCategoryMapper Softmax"
+    );
+}
+
+#[test]
+fn the_core_form_gathers_the_vectors_of_categories() {
+    let schema = many_categories(Task::Regression).schema;
+    assert_eq!(
+        outline(&linear(&schema), CORE),
+        "version 8, \"\" 17\nfeatures\nvalue\n\
+         Gather Cast Add Gather Reshape Gather Concat Gather Gemm Cast Div Add"
     );
 }
 

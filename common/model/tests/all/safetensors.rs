@@ -6,7 +6,9 @@ use caviar_model::{Model, Place, pytorch_example, safetensors};
 use serde_json::Value;
 
 use crate::python::{can_import, python, run};
-use crate::sample::{Sample, ensemble, model, several_labels, table, tolerance};
+use crate::sample::{
+    Sample, ensemble, linear, many_categories, model, several_labels, table, tolerance,
+};
 use crate::staged::{staged, staged_ensemble, stages};
 
 const ACTIVATIONS: [Activation; 8] = [
@@ -124,6 +126,20 @@ fn the_python_module_predicts_the_same_with_every_stage() {
         compare_in_python(&sample, &staged(&sample.schema, stage));
     }
     compare_in_python(&sample, &staged_ensemble(&sample.schema));
+}
+
+#[test]
+fn the_python_module_predicts_the_same_with_embedded_categories() {
+    let sample = many_categories(Task::Regression);
+    for stage in stages(&sample.schema) {
+        compare_in_python(&sample, &staged(&sample.schema, stage));
+    }
+    compare_in_python(&sample, &staged_ensemble(&sample.schema));
+    let model = linear(&sample.schema);
+    compare_in_python(&sample, &model);
+    let (header, _) = header(&safetensors(&model));
+    let values: usize = sample.schema.encoder.categories().iter().map(|it| it.values).sum();
+    assert_eq!(header["stage.categories"]["shape"], serde_json::json!([values, 8]));
 }
 
 #[test]

@@ -6,8 +6,10 @@ use caviar_common::data::{DataSpec, SplitSpec, Task};
 use caviar_common::numbers::{real, real_from_i64, single, to_usize};
 use caviar_common::seed::{Purpose, Seed, Stream};
 use caviar_common::train::Activation;
-use caviar_data::Schema;
-use caviar_model::{About, BatchNorm, InputStage, Layer, Member, Model, Place};
+use caviar_data::{CategoryInput, Schema};
+use caviar_model::{
+    About, BatchNorm, CATEGORY_COLUMNS, CategoryEmbedding, InputStage, Layer, Member, Model, Place,
+};
 
 /// Rows of the validation split.
 pub(crate) const ROWS: usize = 300;
@@ -55,10 +57,20 @@ pub(crate) fn several_labels() -> Sample {
 
 /// The table as a user has it. If `season`, the column `bought` orders the rows.
 pub(crate) fn table(task: Task, season: bool) -> Sample {
+    made(task, season, false)
+}
+
+/// The same with two columns of more than 64 categories, of which only the colours lack values in
+/// training and have a number for a missing one.
+pub(crate) fn many_categories(task: Task) -> Sample {
+    made(task, false, true)
+}
+
+fn made(task: Task, season: bool, has_many: bool) -> Sample {
     let folder = tempfile::tempdir().unwrap();
     let mut random = stream(1);
-    let (train, _) = rows(&mut random, task, 2 * ROWS, false);
-    let (csv, raw) = rows(&mut random, task, ROWS, true);
+    let (train, _) = rows(&mut random, task, [false, has_many]);
+    let (csv, raw) = rows(&mut random, task, [true, has_many]);
     let path = |name: &str, text: String| {
         let path = folder.path().join(name);
         std::fs::write(&path, text).unwrap();
@@ -118,11 +130,19 @@ impl Cell {
 
 /// CSV text and its cells. Only `later` rows lack values in some of the columns, have texts that
 /// the others do not have, and numbers that lie far outside.
-fn rows(random: &mut Stream, task: Task, count: usize, later: bool) -> (String, Vec<Raw>) {
+fn rows(random: &mut Stream, task: Task, [later, has_many]: [bool; 2]) -> (String, Vec<Raw>) {
+    let count = if later { ROWS } else { 2 * ROWS };
     let mut text = COLUMNS.join(",") + ",target\n";
     let mut columns: Vec<Vec<Value>> = COLUMNS.iter().map(|_| Vec::new()).collect();
     for row in 0..count {
-        let cells = inputs_of_row(random, row, later);
+        let mut cells = inputs_of_row(random, row, later);
+        if has_many {
+            let lacks = random.below(5) == 0;
+            let colour = below(random, if later { 120 } else { 100 });
+            cells[4] = Cell::text(lacks, &format!("colour {colour}"));
+            let city = below(random, 30) + below(random, if later { 71 } else { 61 });
+            cells[6] = Cell::text(later && lacks, &format!("c{city:02}"));
+        }
         assert_eq!(cells.len(), COLUMNS.len());
         for (cell, column) in cells.into_iter().zip(&mut columns) {
             text += &cell.text;
@@ -164,8 +184,7 @@ fn inputs_of_row(random: &mut Stream, row: usize, later: bool) -> Vec<Cell> {
     let colours = ["red", "green", "blue", "a \"b\"", "violet"];
     let colour = colours[below(random, if later { 5 } else { 4 })];
     let side = ["left", "right"][below(random, 2)];
-    // Of more than 64 cities, the rare ones share an input.
-    let city = format!("c{:02}", below(random, 20) + below(random, 61));
+    let city = format!("c{:02}", below(random, 20) + below(random, 41));
     let day = hard_day(row).unwrap_or(i64::try_from(random.below(110_000)).unwrap() - 44_000);
     let second = random.below(86_400);
     let (hours, minutes, seconds) = (second / 3600, second / 60 % 60, second % 60);
@@ -283,12 +302,25 @@ pub(crate) fn member(
 ) -> Member {
     let mut random = stream(seed);
     let outputs = usize::try_from(schema.outputs()).unwrap();
+    let stage = least_stage(schema);
     let layers = vec![
-        hidden(&mut random, (schema.width(), 8), activation, place),
+        hidden(&mut random, (stage.width(schema.width()), 8), activation, place),
         hidden(&mut random, (8, 5), activation, place),
         output(&mut random, (5, outputs)),
     ];
-    Member { weight: 1.0, about: about(3), stage: InputStage::default(), layers }
+    Member { weight: 1.0, about: about(3), stage, layers }
+}
+
+/// The stage that the categories of a schema need, with random vectors; empty without such
+/// categories.
+pub(crate) fn least_stage(schema: &Schema) -> InputStage {
+    let mut random = stream(79);
+    let category = |CategoryInput { place, values }| {
+        let weights = normals(&mut random, values * CATEGORY_COLUMNS, 0.7);
+        CategoryEmbedding { place, values, weights }
+    };
+    let categories = schema.encoder.categories().into_iter().map(category).collect();
+    InputStage { categories, ..InputStage::default() }
 }
 
 /// A model of one network.
@@ -299,8 +331,8 @@ pub(crate) fn model(schema: &Schema, activation: Activation, place: Option<Place
 /// A model without hidden layers, which shows an error in any input.
 pub(crate) fn linear(schema: &Schema) -> Model {
     let outputs = usize::try_from(schema.outputs()).unwrap();
-    let layers = vec![output(&mut stream(9), (schema.width(), outputs))];
-    let stage = InputStage::default();
+    let stage = least_stage(schema);
+    let layers = vec![output(&mut stream(9), (stage.width(schema.width()), outputs))];
     let member = Member { weight: 1.0, about: about(0), stage, layers };
     Model::new(schema.clone(), vec![member]).unwrap()
 }

@@ -8,7 +8,7 @@ use caviar_model::{
     BINS, Basis, InputStage, Knots, Member, Model, NumberEmbedding, NumberScaling, PERIODS, Place,
 };
 
-use crate::sample::{hidden, member, normals, output, stream};
+use crate::sample::{hidden, least_stage, member, normals, output, stream};
 
 /// A stage of each kind for the inputs of a schema.
 pub(crate) fn stages(schema: &Schema) -> Vec<InputStage> {
@@ -32,14 +32,16 @@ pub(crate) fn stages(schema: &Schema) -> Vec<InputStage> {
     let mut stages = Vec::new();
     for (scaling, is_periodic, has_factors) in kinds {
         let embedding = is_periodic.map(|it| embedding(&mut random, count, it));
-        let mut stage = InputStage { numbers: numbers.clone(), scaling, embedding, factors: None };
+        let numbers = numbers.clone();
+        let mut stage = InputStage { numbers, scaling, embedding, ..least_stage(schema) };
         if has_factors {
             stage.factors = Some(normals(&mut random, stage.width(schema.width()), 1.0));
         }
         stages.push(stage);
     }
-    let factors = Some(normals(&mut random, schema.width(), 1.0));
-    stages.push(InputStage { factors, ..InputStage::default() });
+    let least = least_stage(schema);
+    let factors = Some(normals(&mut random, least.width(schema.width()), 1.0));
+    stages.push(InputStage { factors, ..least });
     stages
 }
 

@@ -18,7 +18,12 @@ class Tensor(np.ndarray):
         return self
 
     def to(self, dtype):
-        return self.astype(dtype)
+        return self if dtype is None else self.astype(dtype)
+
+    def long(self):
+        return self.astype(np.int64)
+
+    device = None
 
 
 class Module:

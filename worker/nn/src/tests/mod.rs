@@ -1,6 +1,7 @@
 //! Tests of the networks' internals: the fast path against a plain one, PyTorch, and itself.
 #![allow(clippy::as_conversions, reason = "made-up data and tolerances")]
 
+mod categories;
 mod cuts;
 mod families;
 mod gradients;

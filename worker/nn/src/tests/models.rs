@@ -31,7 +31,7 @@ fn trained(spec: &TrainSpec, data: &Arc<Splits>, trial: u64) -> (Trainer, Kept) 
     (trainer, kept)
 }
 
-fn probabilities(kept: &Kept) -> Vec<f64> {
+pub(super) fn probabilities(kept: &Kept) -> Vec<f64> {
     let Outputs::Classes { probabilities, .. } = kept.test.as_ref().unwrap().outputs() else {
         panic!("no classes")
     };

@@ -5,7 +5,7 @@ use std::f64::consts::TAU;
 
 use caviar_common::train::{Embedding, Normalization, Optimizer, Scaling, TrainSpec};
 use caviar_data::{Examples, Splits, Targets};
-use caviar_model::{BINS, Basis, InputStage, PERIODS, bins};
+use caviar_model::{BINS, Basis, CATEGORY_COLUMNS, CategoryEmbedding, InputStage, PERIODS, bins};
 use ndarray::Array2;
 use serde::Deserialize;
 
@@ -70,6 +70,21 @@ fn plain_stage(fitted: &InputStage, parameters: &[f64], x: &Array2<f64>) -> Arra
             }
         }
     }
+    let others = inputs + count * (fitted.columns() - 1);
+    for (number, category) in fitted.categories.iter().enumerate() {
+        let table = take(category.values * CATEGORY_COLUMNS);
+        for row in 0..x.nrows() {
+            let value = x[[row, category.place]] as usize;
+            for column in 0..CATEGORY_COLUMNS {
+                let at = |row: usize| table[row * CATEGORY_COLUMNS + column];
+                let to = match column {
+                    0 => category.place,
+                    _ => others + number * (CATEGORY_COLUMNS - 1) + column - 1,
+                };
+                out[[row, to]] = value.checked_sub(1).map_or(0.0, at);
+            }
+        }
+    }
     if let Some(factors) = factors {
         let factors = Array2::from_shape_vec((1, width), factors).unwrap();
         out *= &factors;
@@ -77,19 +92,38 @@ fn plain_stage(fitted: &InputStage, parameters: &[f64], x: &Array2<f64>) -> Arra
     out
 }
 
-struct Case {
-    spec: TrainSpec,
+pub(super) struct Case {
+    pub(super) spec: TrainSpec,
     fitted: InputStage,
-    examples: Examples,
-    network: Network,
+    pub(super) examples: Examples,
+    pub(super) network: Network,
     parameters: Vec<f64>,
 }
 
 impl Case {
     /// A network whose parameters are all random.
-    fn new(family: Family, spec: TrainSpec, [rows, features]: [usize; 2]) -> Self {
+    fn new(family: Family, spec: TrainSpec, sizes: [usize; 2]) -> Self {
+        Self::with_categories(family, spec, sizes, Vec::new())
+    }
+
+    /// The same with these categories, each in a place that is 1 more than a multiple of 3. The
+    /// last value of each does not occur.
+    pub(super) fn with_categories(
+        family: Family,
+        spec: TrainSpec,
+        [rows, features]: [usize; 2],
+        categories: Vec<CategoryEmbedding>,
+    ) -> Self {
         let mut stream = draws(rows as u64);
-        let examples = examples(rows, features, 3, &mut stream);
+        let mut examples = examples(rows, features, 3, &mut stream);
+        if !categories.is_empty() {
+            let mut x = examples.features.to_array().unwrap();
+            for category in &categories {
+                x.column_mut(category.place)
+                    .mapv_inplace(|_| stream.below(category.values as u64) as f32);
+            }
+            examples.features = x.into();
+        }
         let data = Splits {
             folds: Vec::new(),
             train: examples.clone(),
@@ -109,12 +143,10 @@ impl Case {
                 *edges = all.filter(|(number, _)| keep(number)).map(|(_, edges)| edges).collect();
             }
             fitted.numbers.retain(keep);
-            if let Some(factors) = &mut fitted.factors {
-                *factors = Vec::new();
-                let width = fitted.width(features);
-                fitted.factors = Some(vec![0.0; width]);
-            }
         }
+        fitted.categories = categories;
+        let width = fitted.width(features);
+        fitted.factors = fitted.factors.map(|_| vec![0.0; width]);
         let sizes = Sizes { features, outputs: 3, capacity: rows + 3 };
         let mut network = Network::with_stage(family, &spec, &fitted, sizes).unwrap();
         let positions: Vec<usize> = network.tensors().flat_map(|it| it.positions()).collect();
@@ -127,7 +159,7 @@ impl Case {
         Self { spec, fitted, examples, network, parameters }
     }
 
-    fn stage_len(&self) -> usize {
+    pub(super) fn stage_len(&self) -> usize {
         self.network.stage.iter().flat_map(|it| it.tensors()).map(|it| it.positions().count()).sum()
     }
 
@@ -144,7 +176,7 @@ impl Case {
     }
 }
 
-fn specs() -> Vec<TrainSpec> {
+pub(super) fn specs() -> Vec<TrainSpec> {
     let mut specs = Vec::new();
     for (embedding, input_scaling) in [
         (PERIODIC, false),
@@ -173,7 +205,7 @@ fn gradients_are_the_slopes_of_the_loss() {
     }
 }
 
-fn check_gradients(mut case: Case) {
+pub(super) fn check_gradients(mut case: Case) {
     let rows: Vec<u32> = (0..).take(case.examples.targets.len()).collect();
     let tally = case.network.backpropagate(&case.examples, &rows, &mut draws(0)).unwrap();
     let (loss, of_layers) = case.plain(&case.parameters);
