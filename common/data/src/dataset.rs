@@ -5,7 +5,7 @@ use caviar_common::numbers::{to_u32, to_u64};
 
 use crate::error::{DataError, shown};
 use crate::examples::Targets;
-use crate::fields::{GROUP, IGNORE, TIME, TYPES, WEIGHT};
+use crate::fields::{GROUP, TIME, TYPES, WEIGHT};
 use crate::forms::Form;
 use crate::inputs::Inputs;
 use crate::limits::{MAX_FEATURES, MAX_VALUES, MIN_ROWS};
@@ -234,12 +234,11 @@ fn check_roles(table: &Table, spec: &DataSpec) -> Result<(), DataError> {
     let group = spec.split.group.iter().map(|name| (GROUP, name));
     let time = spec.split.time.iter().map(|name| (TIME, name));
     let weight = spec.weights.column.iter().map(|name| (WEIGHT, name));
-    let ignored = spec.table.ignore.iter().map(|name| (IGNORE, name));
     let typed = spec.table.types.keys().map(|name| (TYPES, name));
     let is_label = |name: &String| {
         *name == table.label || table.more_labels.iter().any(|label| label.name == *name)
     };
-    match group.chain(time).chain(weight).chain(ignored).chain(typed).find(|(_, n)| is_label(n)) {
+    match group.chain(time).chain(weight).chain(typed).find(|(_, n)| is_label(n)) {
         None => Ok(()),
         Some((field, name)) => {
             let remedy = if field == TYPES {

@@ -277,10 +277,13 @@ fn a_label_has_no_other_role() {
     let other = "\"far\" is the label: expected another column, or another data.label";
     assert_eq!(error(|it| it.split.group = Some("far".to_owned())), ("data.group", other.into()));
     assert_eq!(error(|it| it.split.time = Some("far".to_owned())), ("data.time", other.into()));
-    assert_eq!(error(|it| it.table.ignore = vec!["far".to_owned()]), ("data.ignore", other.into()));
     let (field, typed) = error(|it| {
         it.table.types.insert("near".to_owned(), ColumnType::Category);
     });
     let expected = "\"near\" is the label: remove it; data.task says how the label is read";
     assert_eq!((field, typed.as_str()), ("data.types", expected));
+    // A list of all columns that can be labels stays as it is while they are tried in turn.
+    let mut ignored = spec.clone();
+    ignored.table.ignore = vec!["far".to_owned(), "near".to_owned()];
+    assert_eq!(load(&ignored).unwrap().column_names(), ["x", "group"]);
 }
