@@ -171,7 +171,7 @@ fn rows_of_one_class_to_validate_on_are_noted_for_each_fold_and_by_weight() {
     let folder = tempfile::tempdir().unwrap();
     // Of the class b only the rows from the sixtieth on have a weight.
     let row = |row: u32| {
-        let class = if row % 2 == 0 { "a" } else { "b" };
+        let class = if row.is_multiple_of(2) { "a" } else { "b" };
         let weight = u32::from(class == "a" || row >= 60);
         format!("{},{class},{weight},{},{row}\n", row * 7 % 31, row / 10)
     };

@@ -208,9 +208,9 @@ impl Snapshot<'_> {
     /// The places in lists of all trials.
     fn keys(&self, query: &TrialQuery, each: &mut dyn FnMut(Key)) -> Result<(), StoreError> {
         let next = self.each_row(query.sweep, 0, |row| {
-            let (trial, state, values) = StateRow::read_place(row)?;
-            each(Key::new(trial, state, values));
-            Ok(Some(trial))
+            let key = StateRow::read_place(row)?;
+            each(key);
+            Ok(Some(key.trial))
         })?;
         if next < query.known { Err(missing(query.sweep, next)) } else { Ok(()) }
     }

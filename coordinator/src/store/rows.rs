@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use super::StoreError;
 use super::digest::{Cell, checksum, int, optional, real, small, text};
+use super::order::Key;
 
 /// What may change of a trial, as the table `trial_states` has it.
 #[derive(Clone, Debug, PartialEq)]
@@ -102,15 +103,13 @@ impl StateRow {
 
     /// Reads only what tells the trial's place in lists, which is faster: its number, its state,
     /// its objective and the loss that decides between equal ones. The whole row is checked.
-    pub(super) fn read_place(
-        row: &Row<'_>,
-    ) -> Result<(TrialNumber, TrialState, (Option<f64>, Option<f64>)), StoreError> {
+    pub(super) fn read_place(row: &Row<'_>) -> Result<Key, StoreError> {
         verify(row, Self::TABLE, Self::WIDTH)?;
         let state = row.get_ref(2).ok().and_then(|state| state.as_str().ok());
         let state = TrialState::ALL.into_iter().find(|known| Some(known.name()) == state);
         let unknown = || StoreError::corrupt(place(row, Self::TABLE), "its state is unknown");
         let values = (number(row, 5)?, number(row, 16)?);
-        Ok((TrialNumber(get(row, 1)?), state.ok_or_else(unknown)?, values))
+        Ok(Key::new(TrialNumber(get(row, 1)?), state.ok_or_else(unknown)?, values))
     }
 
     /// Reads a row of [`StateRow::SELECT`].
