@@ -235,7 +235,7 @@ async fn sweep_and_trials(
 
 /// Sorts completed trials by their objective, the best first, and puts all others last.
 fn sort_by_objective(trials: &mut [TrialView], goal: Goal) {
-    trials.sort_by(|a, b| a.standing(goal).order(&b.standing(goal)));
+    trials.sort_by(|a, b| a.merit(goal).order(&b.merit(goal)));
 }
 
 async fn best(args: &Best) -> anyhow::Result<()> {

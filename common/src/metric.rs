@@ -231,8 +231,8 @@ impl Point {
         }
     }
 
-    /// The validation loss, if the epoch has a finite one. It decides between trials whose objective
-    /// is equal.
+    /// The validation loss, if the epoch has a finite one. It decides between trials whose
+    /// objective is equal.
     pub fn tie_loss(&self) -> Option<f64> {
         self.get(&Metric::ValidationLoss).filter(|loss| loss.is_finite())
     }

@@ -15,11 +15,11 @@ use crate::assignment::Assignment;
 use crate::blob::Blob;
 use crate::data::DataSummary;
 use crate::ids::{AttemptNumber, Name, SweepId, TrialNumber};
+use crate::merit::Merit;
 use crate::metric::{Point, Score};
 use crate::outcome::{SweepState, TrialState};
 use crate::reason::{Reason, SearchBox};
 use crate::spec::{Goal, SweepSpec};
-use crate::standing::Standing;
 
 /// The note of a sweep that waits because no worker is connected.
 pub const NO_WORKER: &str = "no worker is connected";
@@ -332,11 +332,11 @@ impl TrialView {
 
     /// The place of the trial in a list that begins with the best. The cost of a trial that is not
     /// ranked is infinite.
-    pub fn standing(&self, goal: Goal) -> Standing {
+    pub fn merit(&self, goal: Goal) -> Merit {
         let objective = self.objective.filter(|_| self.is_ranked());
         let cost = objective.map_or(f64::INFINITY, |value| goal.as_cost(value));
         let loss = objective.and_then(|_| self.tie_loss());
-        Standing { cost, loss, trial: self.trial }
+        Merit { cost, loss, trial: self.trial }
     }
 }
 

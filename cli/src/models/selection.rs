@@ -30,7 +30,8 @@ impl Selected {
     /// An average of some of the models, chosen by their predictions for the validation split:
     /// greedily and with repetition, by the log loss of the average, or its RMSE with each label in
     /// deviations of the training split, so that labels of any unit count the same (Caruana et al.
-    /// 2004). A trial with folds or repeats has many networks, so that fewer trials fit into a model.
+    /// 2004). A trial with folds or repeats has many networks, so that fewer trials fit into a
+    /// model.
     pub(super) fn ensemble(kept: &[Self]) -> anyhow::Result<Self> {
         let lists = |split: fn(&Self) -> Option<Predictions>| -> Option<Vec<Predictions>> {
             kept.iter().map(split).collect()

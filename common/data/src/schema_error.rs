@@ -42,8 +42,8 @@ pub enum SchemaError {
     /// A file without a header that has too few columns.
     #[error(
         "{path}: has {found} column{} and no header, so the model finds its columns by their \
-         places: it needs {needed}, and {labels}; a file without labels must keep such a column, with \
-         empty cells, unless it is the last one",
+         places: it needs {needed}, and {labels}; a file without labels must keep such a column, \
+         with empty cells, unless it is the last one",
         plural(*.found)
     )]
     FewColumns {

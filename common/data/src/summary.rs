@@ -130,8 +130,8 @@ impl Dataset {
         }
     }
 
-    /// A warning about a validation split or a fold whose rows all have the same label. Rows without
-    /// a weight do not count.
+    /// A warning about a validation split or a fold whose rows all have the same label. Rows
+    /// without a weight do not count.
     fn equal_labels(&self, rows: &Rows, weights: &Weights<'_>) -> Option<DataNote> {
         if rows.folds.is_empty() {
             return self.equal_labels_of("the validation split", &rows.validation, weights);

@@ -59,7 +59,7 @@ const MODULE: &str = r#"class Stage(nn.Module):
 "#;
 
 const ARGUMENT: &str = ", inputs, firsts";
-const START: &str = r#"        # The inputs that are numbers of categories, and the first vector of each.
+const START: &str = r#"        # The inputs of categories, and the first vector of each.
         self.inputs, self.firsts = inputs, torch.tensor([firsts])
 "#;
 const METHOD: &str = r#"    def vectors(self, x):

@@ -29,8 +29,9 @@ struct Network {
 
 impl SweepSpec {
     /// Checks what a new sweep must meet and a stored one need not, because stores hold sweeps that
-    /// are older than the rule: the name is not a number, networks stay within the limit, and the
-    /// validation split has what the objective measures, and inputs in files are scaled as they can be.
+    /// are older than the rule: the name is not a number, networks stay within the limit, the
+    /// validation split has what the objective measures, and inputs in files are scaled as they can
+    /// be.
     /// Without `data`, networks are checked as if they had one input and one output.
     ///
     /// # Errors

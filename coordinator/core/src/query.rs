@@ -224,8 +224,8 @@ pub(crate) fn view(sweep: &Sweep, trial: &Trial) -> TrialView {
 }
 
 const fn model_view(kept: &KeptModel) -> ModelView {
-    let KeptModel { standing, objective, model } = *kept;
-    ModelView { trial: standing.trial, epoch: model.epoch, objective, blob: model.blob }
+    let KeptModel { merit, objective, model } = *kept;
+    ModelView { trial: merit.trial, epoch: model.epoch, objective, blob: model.blob }
 }
 
 const fn resize_view(resized: &SweepResized) -> ResizeView {

@@ -105,7 +105,7 @@ impl Tables {
     pub fn trials(&self, sweep: SweepId, filter: &TrialFilter) -> Option<Vec<TrialView>> {
         let table = self.sweeps.get(&sweep)?;
         let compare = |a: &TrialView, b: &TrialView| match filter.order {
-            TrialOrder::Objective => a.standing(table.goal).order(&b.standing(table.goal)),
+            TrialOrder::Objective => a.merit(table.goal).order(&b.merit(table.goal)),
             TrialOrder::Number => a.trial.cmp(&b.trial),
         };
         // The trial itself may have left the wanted states; its place in the order stays.

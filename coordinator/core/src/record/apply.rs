@@ -6,12 +6,12 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use caviar_common::ids::{LeaseId, SweepId, TrialNumber};
+use caviar_common::merit::Merit;
 use caviar_common::metric::Point;
 use caviar_common::numbers::index;
 use caviar_common::outcome::Outcome;
 #[cfg(doc)]
 use caviar_common::outcome::TrialState;
-use caviar_common::standing::Standing;
 use caviar_search::stopping::rungs;
 use caviar_search::{History, Observation, SortedList, Stage, Suggestion};
 
@@ -167,10 +167,10 @@ fn settle(sweep: &mut Sweep, number: TrialNumber) {
     let trial = sweep.trials.get(number);
     let result = trial.and_then(|trial| Some((sweep.cost(trial)?, sweep.objective(trial)?)));
     let (Some(trial), Some((cost, objective))) = (trial, result) else { return };
-    let standing = Standing { cost, loss: sweep.tie_loss(trial), trial: number };
-    sweep.statistics.settle(standing, &trial.reason, objective);
+    let merit = Merit { cost, loss: sweep.tie_loss(trial), trial: number };
+    sweep.statistics.settle(merit, &trial.reason, objective);
     if let Some(model) = trial.model {
-        let kept = KeptModel { standing, objective, model };
+        let kept = KeptModel { merit, objective, model };
         sweep.models.insert(kept, sweep.spec.keep.models);
     }
 }

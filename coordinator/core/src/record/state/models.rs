@@ -1,15 +1,15 @@
 //! The models that a sweep keeps: those of its best trials.
 
+use caviar_common::merit::Merit;
 use caviar_common::message::{KeepRule, StoredModel};
 use caviar_common::numbers::index;
-use caviar_common::standing::Standing;
 use serde::{Deserialize, Serialize};
 
 /// A model that is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct KeptModel {
     /// Its trial, and how good that is.
-    pub standing: Standing,
+    pub merit: Merit,
     /// The value of the objective.
     pub objective: f64,
     /// Its epoch and its bytes.
@@ -32,21 +32,21 @@ impl Models {
 
     /// Adds the model of a trial unless it is known, and drops the worst one beyond `most`.
     pub(in crate::record) fn insert(&mut self, new: KeptModel, most: u32) {
-        if self.0.iter().any(|known| known.standing.trial == new.standing.trial) {
+        if self.0.iter().any(|known| known.merit.trial == new.merit.trial) {
             return;
         }
-        let is_before = |known: &KeptModel| known.standing.order(&new.standing).is_lt();
+        let is_before = |known: &KeptModel| known.merit.order(&new.merit).is_lt();
         let place = self.0.partition_point(is_before);
         self.0.insert(place, new);
         self.0.truncate(index(most));
     }
 
-    /// Which models are worth storing if `most` are kept. A model as good as the worst one is, since
-    /// its loss or its number may decide.
+    /// Which models are worth storing if `most` are kept. A model as good as the worst one is,
+    /// since its loss or its number may decide.
     pub(super) fn rule(&self, most: u32) -> KeepRule {
         match self.0.last() {
             _ if most == 0 => KeepRule::Nothing,
-            Some(worst) if self.0.len() >= index(most) => KeepRule::UpTo(worst.standing.cost),
+            Some(worst) if self.0.len() >= index(most) => KeepRule::UpTo(worst.merit.cost),
             Some(_) | None => KeepRule::All,
         }
     }
@@ -66,8 +66,8 @@ mod tests {
         let cost = f64::from(cost);
         let loss = (loss > 0).then(|| f64::from(loss));
         let model = StoredModel { epoch: 1, blob };
-        let standing = Standing { cost, loss, trial: TrialNumber(trial) };
-        KeptModel { standing, objective: -cost, model }
+        let merit = Merit { cost, loss, trial: TrialNumber(trial) };
+        KeptModel { merit, objective: -cost, model }
     }
 
     proptest! {
@@ -90,7 +90,7 @@ mod tests {
                 let is_stored = match models.rule(most) {
                     KeepRule::Nothing => false,
                     KeepRule::All => true,
-                    KeepRule::UpTo(cost) => next.standing.cost <= cost,
+                    KeepRule::UpTo(cost) => next.merit.cost <= cost,
                 };
                 if is_stored {
                     models.insert(next, most);

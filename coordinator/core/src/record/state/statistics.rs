@@ -2,10 +2,10 @@
 //! that a view of a sweep costs the same early and late in it.
 
 use caviar_common::ids::TrialNumber;
+use caviar_common::merit::Merit;
 use caviar_common::numbers::{index, to_u32};
 use caviar_common::outcome::TrialState;
 use caviar_common::reason::{Reason, SearchBox};
-use caviar_common::standing::Standing;
 use caviar_common::view::{Counts, MAX_BOXES};
 use serde::{Deserialize, Serialize};
 
@@ -18,7 +18,7 @@ const KEPT_BOXES: usize = 64;
 pub struct Statistics {
     pub(in crate::record) counts: Counts,
     /// The best trial that no rung can stop any more.
-    pub(in crate::record) best: Option<Standing>,
+    pub(in crate::record) best: Option<Merit>,
     pub(in crate::record) rounds: Vec<RoundStatistics>,
     pub(in crate::record) boxes: Boxes,
     /// Trials in flight that have ended and wait for their decision.
@@ -113,16 +113,11 @@ impl Statistics {
         }
     }
 
-    /// Takes the final standing and objective of a trial that no rung can stop any more.
-    pub(in crate::record) fn settle(
-        &mut self,
-        standing: Standing,
-        reason: &Reason,
-        objective: f64,
-    ) {
-        let cost = standing.cost;
-        if self.best.is_none_or(|best| standing.order(&best).is_lt()) {
-            self.best = Some(standing);
+    /// Takes the final merit and objective of a trial that no rung can stop any more.
+    pub(in crate::record) fn settle(&mut self, merit: Merit, reason: &Reason, objective: f64) {
+        let cost = merit.cost;
+        if self.best.is_none_or(|best| merit.order(&best).is_lt()) {
+            self.best = Some(merit);
         }
         if let Some(round) = self.round_mut(reason)
             && round.best.is_none_or(|(best, _)| cost.total_cmp(&best).is_lt())
