@@ -236,8 +236,8 @@ fn table() -> BoxedStrategy<TableSpec> {
 }
 
 pub(super) fn blob() -> BoxedStrategy<Blob> {
-    let name = any::<[u8; 32]>().prop_map(BlobName::from_hash);
-    (name, 1..=MAX_BLOB_BYTES).prop_map(|(name, bytes)| Blob { name, bytes }).boxed()
+    let hash = any::<[u8; 32]>().prop_map(BlobName::from_hash);
+    (hash, 1..=MAX_BLOB_BYTES).prop_map(|(name, bytes)| Blob { name, bytes }).boxed()
 }
 
 pub(super) fn summary() -> BoxedStrategy<DataSummary> {
@@ -270,15 +270,13 @@ pub(super) fn summary() -> BoxedStrategy<DataSummary> {
 
 fn baseline() -> BoxedStrategy<Baseline> {
     // Unlike the scores of a training, those of the baseline are finite.
-    let of = |(loss, accuracy)| Score { loss, accuracy, measured: None };
-    let score = || (0.0..9.0f64, proptest::option::of(0.0..=1.0f64)).prop_map(of);
-    let test = proptest::option::of(score());
-    (score(), test).prop_map(|(validation, test)| Baseline { validation, test }).boxed()
+    let finite = |(loss, accuracy)| Score { loss, accuracy, measured: None };
+    let score = || (0.0..9.0f64, of(0.0..=1.0f64)).prop_map(finite);
+    (score(), of(score())).prop_map(|(validation, test)| Baseline { validation, test }).boxed()
 }
 
 fn note() -> BoxedStrategy<DataNote> {
-    let level = select(vec![NoteLevel::Info, NoteLevel::Warning]);
-    (level, "[a-z_]{1,20}", vec(text(), 0..3), text())
+    (select(vec![NoteLevel::Info, NoteLevel::Warning]), "[a-z_]{1,20}", vec(text(), 0..3), text())
         .prop_map(|(level, code, columns, text)| DataNote { level, code, columns, text })
         .boxed()
 }

@@ -8,8 +8,9 @@ Every program gets the same rows: a fifth is held back for the test, and a fifth
 the trials. Caviar runs 60 trials of a file without `[space]`, and predicts with the best one and
 with `--ensemble`. RealMLP-TD has tuned defaults and one training. The peers of scikit-learn draw 60
 random settings. The error is 1 - accuracy, or the RMSE of regression. Each result is appended to a
-file as soon as it is there, and what is in the file is not run again. accuracy.jsonl has what the
-peers have reached so far, with times on a machine that was busy: begin with a copy of it.
+file as soon as it is there, and what is in the file is not run again. accuracy.jsonl has what
+all have reached so far, with times on a machine that was busy: begin with a copy of it, without the
+lines of caviar to run that again.
 
 RealMLP-TD has two threads, or OMP_NUM_THREADS: on a busy machine one is several times faster.
 
