@@ -158,6 +158,11 @@ impl Engine {
     pub(super) fn run(&mut self, queue: &mut mpsc::Receiver<Command>) -> Result<(), Halted> {
         let mut batch = Batch::default();
         loop {
+            // The wake that the end of the committer sent may have been served with the last
+            // commands, and no other one follows.
+            if self.under_way.has_ended() {
+                return Err(Halted::CommitterGone);
+            }
             // While there are decisions to take, the thread does not wait for a command.
             let first = if self.is_all_decided {
                 match queue.blocking_recv() {

@@ -220,22 +220,25 @@ async fn the_rows_of_a_deleted_sweep_are_removed_while_nothing_else_is_stored() 
 
 #[tokio::test]
 async fn a_failed_commit_acknowledges_nothing_and_ends_the_driver() {
-    let (Driver { handle, mut ended }, _calls, verdict) = gated();
-    let (session, mut outbox) = handle.open_session(8).await.unwrap().unwrap();
-    let (first, second) = (handle.apply(create(1)), handle.apply(create(2)));
-    let said = handle.post(Input::Message {
-        session,
-        token: None,
-        message: FromWorker::Hello(hello("w", 1, 1, &[])),
-    });
-    verdict.send(false).unwrap();
-    let (first, second, _) = tokio::join!(first, second, said);
-    assert_eq!((first, second), (Err(DriverGone), Err(DriverGone)));
-    assert_eq!(outbox.recv().await, None, "no message to the worker");
-    let error = ended.wait().await.unwrap_err();
-    assert!(matches!(error, DriverError::Store(StoreError::Failed { .. })), "{error}");
-    assert_eq!(handle.read(|_| ()).await, Err(DriverGone));
-    handle.gone().await;
+    // The commit fails before, while or after the driver serves the second command.
+    for _ in 0..200 {
+        let (Driver { handle, mut ended }, _calls, verdict) = gated();
+        let (session, mut outbox) = handle.open_session(8).await.unwrap().unwrap();
+        let (first, second) = (handle.apply(create(1)), handle.apply(create(2)));
+        let said = handle.post(Input::Message {
+            session,
+            token: None,
+            message: FromWorker::Hello(hello("w", 1, 1, &[])),
+        });
+        verdict.send(false).unwrap();
+        let (first, second, _) = tokio::join!(first, second, said);
+        assert_eq!((first, second), (Err(DriverGone), Err(DriverGone)));
+        assert_eq!(outbox.recv().await, None, "no message to the worker");
+        let error = ended.wait().await.unwrap_err();
+        assert!(matches!(error, DriverError::Store(StoreError::Failed { .. })), "{error}");
+        assert_eq!(handle.read(|_| ()).await, Err(DriverGone));
+        handle.gone().await;
+    }
 }
 
 #[tokio::test]
