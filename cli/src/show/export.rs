@@ -15,7 +15,7 @@ use caviar_common::view::{ResizeView, RoundView, SweepView, TestView, TrialView}
 use serde::Serialize;
 
 use super::output_error;
-use super::trials::{head, metrics, optional, parameters, tail, values};
+use super::trials::{HEAD, head, metrics, optional, parameters, tail, values};
 
 /// Writes CSV with a row for every epoch of every trial. A trial without an epoch has one row.
 pub(crate) struct Csv<'a, W: Write> {
@@ -29,18 +29,7 @@ impl<'a, W: Write> Csv<'a, W> {
     /// Creates the writer and writes the line of headings.
     pub(crate) fn new(out: W, sweep: &'a SweepView) -> io::Result<Self> {
         let parameters = parameters(sweep);
-        let first = [
-            "trial",
-            "state",
-            "source",
-            "round",
-            "epochs",
-            "objective",
-            "objective_epoch",
-            "winner",
-            "test_loss",
-            "test_accuracy",
-        ];
+        let first = HEAD.into_iter().chain(["winner", "test_loss", "test_accuracy"]);
         let metrics = metrics(sweep);
         let test_measure = measure(sweep).map(|measure| format!("test_{}", measure.name()));
         let last = [
@@ -53,7 +42,7 @@ impl<'a, W: Write> Csv<'a, W> {
             "retrained_epochs",
         ];
         let mut writer = csv::Writer::from_writer(out);
-        let before = first.iter().copied().chain(test_measure.as_deref());
+        let before = first.chain(test_measure.as_deref());
         let before = before.chain(parameters.iter().copied()).chain(["epoch"]);
         writer
             .write_record(before.chain(metrics.iter().map(Metric::name)).chain(last))

@@ -122,23 +122,12 @@ fn failures(out: &mut impl Write, trials: &[TrialView], page: Page) -> io::Resul
 pub(crate) fn csv(out: &mut impl Write, sweep: &SweepView, trials: &[TrialView]) -> io::Result<()> {
     let parameters = parameters(sweep);
     let mut writer = csv::Writer::from_writer(out);
-    let first = [
-        "trial",
-        "state",
-        "source",
-        "round",
-        "epochs",
-        "objective",
-        "objective_epoch",
-        "last_epoch",
-    ];
+    let first = HEAD.into_iter().chain(["last_epoch"]);
     let columns = metrics(sweep);
     let last = ["seconds", "worker", "attempts", "message"];
     writer
         .write_record(
             first
-                .iter()
-                .copied()
                 .chain(parameters.iter().copied())
                 .chain(columns.iter().map(Metric::name))
                 .chain(last),
@@ -158,6 +147,10 @@ pub(crate) fn csv(out: &mut impl Write, sweep: &SweepView, trials: &[TrialView])
     }
     writer.flush()
 }
+
+/// The headings of [`head`].
+pub(super) const HEAD: [&str; 7] =
+    ["trial", "state", "source", "round", "epochs", "objective", "objective_epoch"];
 
 /// The first cells of a row: number, state, source, round, epochs, objective and its epoch.
 pub(super) fn head(trial: &TrialView) -> Vec<String> {

@@ -346,11 +346,8 @@ pub(super) fn from_worker() -> BoxedStrategy<FromWorker> {
 }
 
 fn checkpoint() -> BoxedStrategy<Checkpoint> {
-    (0..=MAX_EPOCHS, any::<u64>(), any::<[u8; 32]>(), 1..=MAX_BLOB_BYTES)
-        .prop_map(|(epoch, batch, hash, bytes)| {
-            let blob = Blob { name: BlobName::from_hash(hash), bytes };
-            Checkpoint { epoch, batch, blob }
-        })
+    (0..=MAX_EPOCHS, any::<u64>(), blob())
+        .prop_map(|(epoch, batch, blob)| Checkpoint { epoch, batch, blob })
         .boxed()
 }
 

@@ -156,8 +156,8 @@ impl<'s> Chunker<'s> {
         bad.map_or(Ok(values), Err)
     }
 
-    /// Reads the labels of rows, of which the first is row `first` of the file: a column for each
-    /// label of the schema, in its order. Rows that lack one of them are left out.
+    /// Reads the labels of rows from a column for each label of the schema, in its order. Rows that
+    /// lack one of them are left out. The first row is row `first` of the file.
     pub(super) fn labels(
         &self,
         columns: &[&dyn Stored],

@@ -76,7 +76,7 @@ pub(crate) fn read_label(
     Ok(Label { name, more: Vec::new(), labels, is_labelled, notes })
 }
 
-/// Reads several columns, all of which are numbers. A row that lacks one of them is left out.
+/// Reads several columns of numbers. A row that lacks one of them is left out.
 fn read_several<S: Stored>(
     columns: &[(&str, S)],
     (field, path): (&'static str, &str),

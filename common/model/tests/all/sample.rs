@@ -60,8 +60,8 @@ pub(crate) fn table(task: Task, season: bool) -> Sample {
     made(task, season, false)
 }
 
-/// The same with two columns of more than 64 categories, of which only the colours lack values in
-/// training and have a number for a missing one.
+/// The same with two columns of more than 64 categories. Only the colours lack values in training
+/// and have a number for a missing one.
 pub(crate) fn many_categories(task: Task) -> Sample {
     made(task, false, true)
 }

@@ -72,7 +72,7 @@ fn gradients_of_vectors_are_the_slopes_of_the_loss() {
                 check_gradients(Case::with_categories(family, spec.clone(), sizes, categories));
             }
         }
-        // Nothing but vectors, all of which are checked.
+        // The stage has only vectors, and each is checked.
         for hidden in [vec![], vec![7, 5]] {
             let spec = TrainSpec { embedding: Embedding::None, hidden, ..spec() };
             let categories = vec![category(1, 5), category(4, 2)];
