@@ -12,8 +12,8 @@ use anyhow::Context;
 use caviar_common::data::{DataNote, DataSpec, DataSummary, NoteLevel, TableSpec, Task};
 use caviar_common::ids::Name;
 use caviar_common::space::{Domain, Parameter};
-use caviar_common::spec::SweepSpec;
 use caviar_common::spec::file::parse;
+use caviar_common::spec::{Objective, SweepSpec};
 
 use crate::args::Init;
 use crate::failure::Failure;
@@ -80,13 +80,15 @@ impl Draft {
         let fixed: String =
             spec.fixed.iter().map(|(name, value)| format!("{name} = {value}\n")).collect();
         let space: String = spec.space.parameters().iter().map(space_line).collect();
+        let objective = objective(self.task, &spec.objective);
         Ok(format!(
             "\
 {head}[fixed]                            # hyperparameters that are not searched
 {fixed}
 [space]                            # the hyperparameters to search
 {space}
-{search}"
+{search}
+{objective}"
         ))
     }
 
@@ -119,6 +121,16 @@ test = 0.1                         # fraction of the rows that score the winner,
 "
         )
     }
+}
+
+/// The metric that the preset chooses, and one that the author might rather have.
+fn objective(task: Task, objective: &Objective) -> String {
+    let (is, other) = match task {
+        Task::Classification => ("surprise at the right classes", "validation_accuracy"),
+        Task::Regression => ("squared error", "mae"),
+    };
+    let metric = format!("metric = {:?}", objective.metric.name());
+    format!("[objective]\n{metric:<35}# least {is}; or {other:?}\n")
 }
 
 fn space_line(parameter: &Parameter) -> String {

@@ -12,7 +12,7 @@ use crate::outcome::{Job, Outcome};
 use crate::spec::Objective;
 
 /// The version of this conversation. A coordinator refuses a worker of another version.
-pub const PROTOCOL: u32 = 3;
+pub const PROTOCOL: u32 = 4;
 
 /// The first message of a connection.
 #[derive(Clone, Debug, PartialEq)]

@@ -1,11 +1,14 @@
 //! What a model without inputs reaches, next to the winner.
 
 use caviar_common::measure::Measure;
-use caviar_common::metric::{Measured, Point, Score};
+use caviar_common::metric::{Measured, Metric, Point, Score};
 use caviar_common::numbers::{real, to_usize};
 use caviar_common::view::{SweepView, TrialView};
 
 use super::text;
+
+/// The least likelihood, as a multiple of the baseline's, that counts as better for a single look.
+const LEAST_FACTOR: f64 = 20.0;
 
 /// The scores of the baseline; `None` if the sweep has none.
 pub(super) fn row(sweep: &SweepView) -> Option<String> {
@@ -19,22 +22,21 @@ pub(super) fn row(sweep: &SweepView) -> Option<String> {
 
 /// A sentence if the best trial, at its counting epoch, does not beat the baseline on the
 /// validation or the test split.
-///
-/// An accuracy counts as better if it is above that of the baseline by more than its standard
-/// error, the root of p (1 - p) / rows, so that a few lucky rows do not count. For regression the
-/// losses are compared. If the objective is a measure, either suffices, and an area under the ROC
-/// curve above 0.5.
 pub(super) fn verdict(sweep: &SweepView, best: &TrialView) -> Option<String> {
     let baseline = sweep.data.baseline?;
     let Some(Point::Network(counting)) = &best.counting else { return None };
-    if !is_better(&counting.validation, &baseline.validation, sweep.data.validation) {
+    let metric = &sweep.spec.objective.metric;
+    // The winner is the best of many looks at the validation split, and looks at the test once.
+    let looks = u64::from(sweep.spec.search.trials) * u64::from(sweep.spec.max_epochs());
+    let (rows, later) = (sweep.data.validation, sweep.data.test);
+    if !is_better(&counting.validation, &baseline.validation, &Looks { metric, rows, looks }) {
         return Some(
             "no better than the baseline on the validation split: the inputs did not help"
                 .to_owned(),
         );
     }
     let test = sweep.test.as_ref().and_then(|test| test.score)?;
-    if !is_better(&test, &baseline.test?, sweep.data.test) {
+    if !is_better(&test, &baseline.test?, &Looks { metric, rows: later, looks: 1 }) {
         return Some(
             "no better than the baseline on the test split: the validation score flatters"
                 .to_owned(),
@@ -43,18 +45,35 @@ pub(super) fn verdict(sweep: &SweepView, best: &TrialView) -> Option<String> {
     None
 }
 
-fn is_better(score: &Score, baseline: &Score, rows: u64) -> bool {
-    let has_less_loss = score.loss < baseline.loss;
-    let is_more_accurate = score.accuracy.zip(baseline.accuracy).map(|(accuracy, share)| {
-        let error = (share * (1.0 - share) / real(to_usize(rows.max(1)))).sqrt();
-        accuracy > share + error
-    });
-    match (score.measured, is_more_accurate) {
-        (Some(Measured { measure: Measure::RocAuc, value }), _) => value > 0.5,
-        (Some(_), Some(is_more_accurate)) => is_more_accurate || has_less_loss,
-        (None, Some(is_more_accurate)) => is_more_accurate,
-        (_, None) => has_less_loss,
+/// How often which rows were looked at, to find the least of which metric.
+struct Looks<'a> {
+    metric: &'a Metric,
+    rows: u64,
+    looks: u64,
+}
+
+/// Whether a score is better than that of the baseline, and not by luck.
+///
+/// An accuracy is better if it is above that of the baseline by more than its standard error, the
+/// root of p (1 - p) / rows. With an objective other than the accuracy, a likelihood suffices that
+/// is 20 times that of the baseline for every look. If the inputs are of no use, a fixed prediction
+/// reaches that factor at most once in 20 times (Markov's inequality), and the best of `looks`
+/// predictions too. For regression the losses are compared, and an area under the ROC curve is
+/// better above 0.5.
+fn is_better(score: &Score, baseline: &Score, of: &Looks<'_>) -> bool {
+    let rows = real(to_usize(of.rows.max(1)));
+    let Some((accuracy, share)) = score.accuracy.zip(baseline.accuracy) else {
+        return score.loss < baseline.loss;
+    };
+    let is_more_accurate = accuracy > share + (share * (1.0 - share) / rows).sqrt();
+    if matches!(of.metric, Metric::ValidationAccuracy | Metric::TrainAccuracy) {
+        return is_more_accurate;
     }
+    if let Some(Measured { measure: Measure::RocAuc, value }) = score.measured {
+        return value > 0.5;
+    }
+    let gained = rows * (baseline.loss - score.loss);
+    is_more_accurate || gained > (LEAST_FACTOR * real(to_usize(of.looks.max(1)))).ln()
 }
 
 #[cfg(test)]
@@ -83,10 +102,32 @@ mod tests {
     fn an_accuracy_is_better_if_it_is_above_the_noise() {
         let score = |accuracy, loss| Score { accuracy, loss, measured: None };
         let baseline = score(Some(0.5), 0.7);
-        assert!(is_better(&score(Some(0.56), 0.9), &baseline, 100));
-        assert!(!is_better(&score(Some(0.55), 0.1), &baseline, 100), "one standard error is 0.05");
-        assert!(!is_better(&score(Some(0.5), 0.1), &baseline, 1_000_000));
-        assert!(is_better(&score(None, 0.9), &score(None, 1.0), 10));
-        assert!(!is_better(&score(None, f64::NAN), &score(None, 1.0), 10));
+        let is_better = |score: Score, rows| {
+            let metric = &Metric::ValidationAccuracy;
+            is_better(&score, &baseline, &Looks { metric, rows, looks: 1 })
+        };
+        assert!(is_better(score(Some(0.56), 0.9), 100));
+        assert!(!is_better(score(Some(0.55), 0.1), 100), "one standard error is 0.05");
+        assert!(!is_better(score(Some(0.5), 0.1), 1_000_000));
+    }
+
+    #[test]
+    fn a_loss_is_better_if_that_many_looks_would_not_have_found_it() {
+        let is_better = |accuracy: Option<f64>, gain: f64, looks| {
+            let score = Score { accuracy, loss: 0.7 - gain, measured: None };
+            let baseline = Score { accuracy: accuracy.map(|_| 0.9), loss: 0.7, measured: None };
+            is_better(
+                &score,
+                &baseline,
+                &Looks { metric: &Metric::ValidationLoss, rows: 100, looks },
+            )
+        };
+        // The logarithm of 20 is 2.996, and that of 20 times 1,000 is 9.903.
+        assert!(is_better(Some(0.9), 0.0300, 1) && !is_better(Some(0.9), 0.0299, 1));
+        assert!(is_better(Some(0.9), 0.0991, 1_000) && !is_better(Some(0.9), 0.0990, 1_000));
+        assert!(is_better(Some(0.94), -0.1, 1_000), "more accurate by more than 0.03");
+        assert!(!is_better(Some(0.9), f64::NAN, 1));
+        assert!(is_better(None, 0.001, 1_000), "regression");
+        assert!(!is_better(None, 0.0, 1) && !is_better(None, f64::NAN, 1));
     }
 }

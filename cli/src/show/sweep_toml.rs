@@ -21,11 +21,12 @@ pub(crate) fn text(spec: &SweepSpec) -> String {
     }
     file.insert("search".to_owned(), search(&spec.search).into());
     let mut objective = Table::new();
-    // A metric of classes asks for classification. Without a task, the data decides both.
-    if spec.data.task.is_some() || !spec.objective.metric.needs_classes() {
+    if spec.has_settled_metric() {
         put(&mut objective, "metric", spec.objective.metric.name());
     }
-    put(&mut objective, "goal", spec.objective.goal.name());
+    if !spec.has_open_objective {
+        put(&mut objective, "goal", spec.objective.goal.name());
+    }
     put(&mut objective, "epoch", spec.objective.epoch.name());
     if spec.objective.repeats > 1 {
         put(&mut objective, "repeats", i64::from(spec.objective.repeats));

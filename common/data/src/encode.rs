@@ -309,8 +309,9 @@ impl Encoding {
         }
         let categories = column.categories.len();
         if seen.len() > MAX_ONE_HOT {
-            let most = MAX_EMBEDDED_VALUES;
-            return Self::Embedded(Embedded::fit(seen, categories, has_missing, most));
+            let (known, most) = (seen.iter().map(|(rows, _)| rows).sum(), MAX_EMBEDDED_VALUES);
+            let missing = train.len().saturating_sub(known);
+            return Self::Embedded(Embedded::fit(seen, categories, missing, most));
         }
         let width = to_u32(seen.len());
         let mut slots = vec![None; categories];

@@ -93,12 +93,23 @@ fn a_missing_value_is_not_one_of_the_64() {
 #[test]
 fn rare_missing_and_unknown_values_are_numbered() {
     let mut texts = values(65, 3);
-    texts.extend([("rare1".to_owned(), 1), (String::new(), 2), ("rare2".to_owned(), 1)]);
+    texts.extend((0..10).map(|number| (format!("rare{number}"), 1)));
+    texts.push((String::new(), 10));
     let (folder, spec) = file(&texts);
     let schema = schema_of_all(&spec);
     let found = numbers(&schema, &folder, &["v00", "v64", "", "rare1", "rare2", "NA", "nowhere"]);
     assert_eq!(found, [1.0, 65.0, 66.0, 67.0, 67.0, 66.0, 67.0]);
     assert_eq!(embedded(&schema).values, 67);
+}
+
+#[test]
+fn a_few_rare_and_missing_values_do_not_speak_for_unknown_ones() {
+    let mut texts = values(65, 3);
+    texts.extend([("rare".to_owned(), 1), (String::new(), 9)]);
+    let (folder, spec) = file(&texts);
+    let schema = schema_of_all(&spec);
+    assert_eq!(numbers(&schema, &folder, &["v64", "", "rare", "nowhere"]), [65.0, 0.0, 0.0, 0.0]);
+    assert_eq!(embedded(&schema).values, 65);
 }
 
 #[test]

@@ -58,16 +58,19 @@ const MODULE: &str = r#"class Stage(nn.Module):
 
 "#;
 
-const ARGUMENT: &str = ", inputs, firsts";
-const START: &str = r#"        # The inputs of categories, and the first vector of each.
+const ARGUMENT: &str = ", inputs, firsts, counts";
+const START: &str = r#"        # The inputs of categories, the first vector of each, and how many it has.
         self.inputs, self.firsts = inputs, torch.tensor([firsts])
+        self.counts = torch.tensor([counts])
 "#;
 const METHOD: &str = r#"    def vectors(self, x):
-        """The vectors of the categories; 0 for an unknown value, whose number is 0."""
-        numbers = x[:, self.inputs].long()
-        rows = torch.clip(numbers - 1, 0, None) + self.firsts.to(x.device)
-        known = (numbers > 0)[:, :, None]
-        return (self.categories[rows.long()] * known).reshape(len(x), -1)
+        """The vectors of the categories; 0 for what is not the number of a value."""
+        numbers = x[:, self.inputs]
+        counts = self.counts.to(x.device)
+        known = (numbers >= 1) & (numbers < counts + 1)
+        rows = torch.minimum(torch.clip(numbers.long(), 1, None), counts) - 1
+        rows = rows + self.firsts.to(x.device)
+        return (self.categories[rows] * known[:, :, None]).reshape(len(x), -1)
 
 "#;
 const REPLACEMENT: &str = r#"        if self.numbers:
@@ -167,15 +170,16 @@ pub(crate) fn expression(stage: &InputStage, width: usize) -> Option<String> {
     }
     if !stage.categories.is_empty() {
         let places: Vec<usize> = stage.categories.iter().map(|category| category.place).collect();
-        let values = stage.categories.iter().map(|category| category.values);
+        let values: Vec<usize> = stage.categories.iter().map(|category| category.values).collect();
         let firsts: Vec<usize> = values
+            .iter()
             .scan(0, |next, values| {
                 let first = *next;
                 *next += values;
                 Some(first)
             })
             .collect();
-        let _infallible = write!(text, ", {places:?}, {firsts:?}");
+        let _infallible = write!(text, ", {places:?}, {firsts:?}, {values:?}");
     }
     Some(text + ")")
 }

@@ -133,7 +133,7 @@ pub struct DraftSearch {
 /// The section `[objective]` as written.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct DraftObjective {
-    /// The name of a metric; the default follows from the task.
+    /// The name of a metric; the default follows from the task and the preset.
     pub metric: Option<String>,
     /// `minimize` or `maximize`; the default follows from the metric.
     pub goal: Option<String>,
@@ -141,6 +141,13 @@ pub struct DraftObjective {
     pub epoch: Option<String>,
     /// How often each assignment is trained, default 1.
     pub repeats: Option<u64>,
+}
+
+impl DraftObjective {
+    /// Whether the task and the preset choose what is optimised.
+    pub(super) const fn names_nothing(&self) -> bool {
+        self.metric.is_none() && self.goal.is_none()
+    }
 }
 
 /// The section `[stopping]` as written.

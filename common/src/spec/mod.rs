@@ -251,9 +251,14 @@ const fn is_one(repeats: &u32) -> bool {
     *repeats == 1
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+const fn is_no(value: &bool) -> bool {
+    !*value
+}
+
 impl Objective {
-    /// The objective of a sweep that names none: the most accurate classes, or the least loss, at
-    /// the best epoch.
+    /// The objective of a sweep that names none and whose preset chooses none: the most accurate
+    /// classes, or the least loss, at the best epoch.
     pub const fn default_of(task: Task) -> Self {
         let (metric, goal) = match task {
             Task::Classification => (Metric::ValidationAccuracy, Goal::Maximize),
@@ -300,6 +305,10 @@ pub struct SweepSpec {
     pub search: SearchSpec,
     /// The value to optimise.
     pub objective: Objective,
+    /// Whether the author names neither a metric nor a goal, so that the task and the preset choose
+    /// them. Until then `objective` is that of the task. `false` once they are chosen.
+    #[serde(default, skip_serializing_if = "is_no")]
+    pub has_open_objective: bool,
     /// Which trials end before their last epoch.
     #[serde(default)]
     pub stopping: StoppingRule,
@@ -326,7 +335,7 @@ impl KeepSpec {
 
 impl SweepSpec {
     /// Sets what the spec leaves to the data: the task with its objective, and what the preset
-    /// chooses.
+    /// chooses. A second call changes nothing.
     pub fn resolve(&mut self, data: &DataSummary) {
         if self.data.task.is_none() && !self.data.is_external() {
             let task = data.task.unwrap_or_default();
@@ -345,7 +354,23 @@ impl SweepSpec {
             // Where nothing is left to search, a space that is missing must not be chosen again.
             self.preset = (space.dimensions() == 0).then_some(preset);
             self.space = space;
+            if let Some(metric) = preset.metric().filter(|_| self.has_open_objective) {
+                let Objective { epoch, repeats, .. } = self.objective;
+                let goal = if metric.increases() { Goal::Maximize } else { Goal::Minimize };
+                self.objective = Objective { metric, goal, epoch, repeats };
+            }
         }
+        self.has_open_objective = false;
+    }
+
+    /// Whether the metric of the objective is the author's, or chosen once and for all. A file that
+    /// names a metric of classes asks for classification, so that one that only follows from the
+    /// task must not be written before the data has decided the task.
+    pub fn has_settled_metric(&self) -> bool {
+        let follows = self.data.task.is_none()
+            && !self.data.is_external()
+            && self.objective.metric.needs_classes();
+        !self.has_open_objective && !follows
     }
 
     /// Checks that the validation split has different labels, if the objective is a measure that is

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::assignment::{Assignment, Value};
 use crate::data::{DataSummary, Task};
 use crate::limits::MAX_EMBEDDED_BY_DEFAULT;
+use crate::metric::Metric;
 use crate::scale::Scale;
 use crate::space::{Domain, Parameter, Space};
 
@@ -42,6 +43,17 @@ impl Preset {
     /// The preset of a sweep that names none.
     pub(super) const fn default_of(data: &DataSummary) -> Self {
         if data.pixels { Self::Basic } else { Self::Tabular }
+    }
+
+    /// What a sweep optimises whose author names nothing; `None` for what its task says.
+    ///
+    /// The loss of a few hundred validation rows ranks trials that all classify nearly every one
+    /// of them correctly. Their accuracies are equal, or differ by luck.
+    pub(super) const fn metric(self) -> Option<Metric> {
+        match self {
+            Self::Tabular => Some(Metric::ValidationLoss),
+            Self::Basic => None,
+        }
     }
 
     /// What is added to the `fixed` hyperparameters, and the space.

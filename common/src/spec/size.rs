@@ -70,9 +70,14 @@ impl SweepSpec {
             0 => String::new(),
             weights => format!(", {weights} of them for categories"),
         };
+        let remedy = if of_categories > largest.weights {
+            "ignore columns with very many categories"
+        } else {
+            "reduce units or layers"
+        };
         let message = format!(
             "the largest network, {}{on}, has {} weights{of_them}: expected at most \
-             {MAX_WEIGHTS}; reduce units or layers",
+             {MAX_WEIGHTS}; {remedy}",
             described(&largest.hidden),
             largest.weights.saturating_add(of_categories)
         );

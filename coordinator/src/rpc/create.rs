@@ -126,10 +126,18 @@ fn summary_of_block(
         let (found, task) = (found.name(), task.name());
         return Err(wrong(format!("its task is {found}: expected {task}, as in data.task")));
     }
-    // A single name may be that of a matrix, whose columns are the labels.
     let wanted: Vec<&str> = spec.data.label_names().map(str::trim).collect();
     let found: Vec<&str> = dataset.labels().collect();
-    if wanted.len() > 1 && wanted != found {
+    // A single name may be that of a matrix, whose columns are the labels.
+    let is_wanted = match wanted.as_slice() {
+        [] => true,
+        [matrix] if found.len() > 1 => found
+            .iter()
+            .zip(1..)
+            .all(|(name, number)| name.strip_prefix(matrix) == Some(format!("{number}").as_str())),
+        names => names == found,
+    };
+    if !is_wanted {
         let message = format!("its labels are {found:?}: expected {wanted:?}, as in data.label");
         return Err(wrong(message));
     }

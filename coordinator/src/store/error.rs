@@ -85,6 +85,13 @@ pub enum StoreError {
         /// The newest format that this release reads.
         known: i64,
     },
+    /// A build between releases wrote the store, whose tables may have any columns.
+    #[error(
+        "{} has format 3, which no release has; hint: use the build that wrote it, or name another \
+         file",
+        .0.display()
+    )]
+    Unreleased(PathBuf),
     /// An older release wrote the store, and it cannot be upgraded where it is.
     #[error(
         "{} has format {found} and cannot be written, so it cannot be upgraded to format {known}; \
@@ -185,7 +192,8 @@ impl StoreError {
             Self::IsDirectory(_)
             | Self::NoDirectory { .. }
             | Self::Foreign(_)
-            | Self::Newer { .. } => ErrorClass::Invalid,
+            | Self::Newer { .. }
+            | Self::Unreleased(_) => ErrorClass::Invalid,
             Self::Lock { .. }
             | Self::NotWritable { .. }
             | Self::NotReadable { .. }

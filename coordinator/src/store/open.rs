@@ -11,7 +11,7 @@ use super::StoreError;
 use super::error::is_full;
 use super::heads::Ledger;
 use super::lock::{BUSY_TIMEOUT, LastBatch, Lock, with_suffix};
-use super::schema::{APPLICATION_ID, FIRST_CHECKED, FORMAT, HAS_HEADS};
+use super::schema::{APPLICATION_ID, FIRST_CHECKED, FORMAT, HAS_HEADS, UNRELEASED};
 use super::wal::{self, Log};
 use super::{migrate, read_only, snapshots};
 
@@ -178,7 +178,11 @@ pub(super) fn judge(connection: &Connection) -> Result<Option<i64>, Unfit> {
     let number = |name: &str| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
     let (application, format) = (number("application_id")?, number("user_version")?);
     if application == APPLICATION_ID {
-        return if format > FORMAT { Err(Unfit::Newer(format)) } else { Ok(Some(format)) };
+        return match format {
+            UNRELEASED => Err(Unfit::Unreleased),
+            ..=FORMAT => Ok(Some(format)),
+            _ => Err(Unfit::Newer(format)),
+        };
     }
     let tables: i64 =
         connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
@@ -189,6 +193,7 @@ pub(super) fn judge(connection: &Connection) -> Result<Option<i64>, Unfit> {
 pub(super) enum Unfit {
     Foreign,
     Newer(i64),
+    Unreleased,
     Database(rusqlite::Error),
 }
 
@@ -203,6 +208,7 @@ impl Unfit {
         match self {
             Self::Foreign => StoreError::Foreign(path),
             Self::Newer(found) => StoreError::Newer { path, found, known: FORMAT },
+            Self::Unreleased => StoreError::Unreleased(path),
             Self::Database(source) if is_full(&source) => StoreError::Full { doing: "open" },
             Self::Database(source) => match source.sqlite_error_code() {
                 Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {

@@ -4,9 +4,11 @@
 pub(super) const APPLICATION_ID: i64 = 0x4356_4941;
 /// `user_version` of the file. It is raised with every change of the tables or of the events' JSON
 /// that an older release cannot read. An older store is upgraded when it is opened for writing.
-pub(super) const FORMAT: i64 = 3;
+pub(super) const FORMAT: i64 = 4;
 /// The format of the first stores whose rows have checksums.
-pub(super) const FIRST_CHECKED: i64 = 3;
+pub(super) const FIRST_CHECKED: i64 = 4;
+/// A format that no release wrote. Builds between releases changed its tables.
+pub(super) const UNRELEASED: i64 = 3;
 
 /// `events` is the truth. `store` and `heads` say how far it goes: `store` has one row, and `heads`
 /// one for each sweep that ever existed. The other tables are for reading, and are written in the

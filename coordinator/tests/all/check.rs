@@ -44,7 +44,7 @@ fn an_intact_store_is_said_to_be_intact_and_is_not_changed() {
     assert_eq!(
         report.to_string(),
         format!(
-            "{}: format 3, intact\n  sweep 1 digits: 21 events are intact\n  \
+            "{}: format 4, intact\n  sweep 1 digits: 21 events are intact\n  \
              sweep 2 letters: 16 events are intact\n",
             path.display()
         )

@@ -233,9 +233,20 @@ fn a_newer_store_is_refused() {
     Connection::open(&path).unwrap().pragma_update(None, "user_version", 99).unwrap();
     let error = SqliteStore::open(&path).unwrap_err();
     assert!(
-        error.to_string().contains("has format 99, and this release reads up to format 3"),
+        error.to_string().contains("has format 99, and this release reads up to format 4"),
         "{error}"
     );
+}
+
+#[test]
+fn a_store_of_a_build_between_releases_is_refused_and_stays() {
+    let (_directory, path) = place();
+    written(&path, &[]);
+    Connection::open(&path).unwrap().pragma_update(None, "user_version", 3).unwrap();
+    let before = std::fs::read(&path).unwrap();
+    let error = SqliteStore::open(&path).unwrap_err();
+    assert!(error.to_string().contains("has format 3, which no release has"), "{error}");
+    assert_eq!(std::fs::read(&path).unwrap(), before, "not a byte changed");
 }
 
 #[test]

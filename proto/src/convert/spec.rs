@@ -247,14 +247,15 @@ pub fn encode_spec(spec: &SweepSpec) -> v1::SweepSpec {
     }
 }
 
-/// The metric is left out where it follows from the task and the data decides the task: a metric of
-/// classes would mean that the sweep asks for classification.
+/// What the author left open is left out. So is a metric that follows from the task if the data
+/// decides that: a metric of classes would mean that the sweep asks for classification.
 fn encode_objective(spec: &SweepSpec) -> v1::ObjectiveSpec {
-    let is_open = spec.data.task.is_none()
-        && !spec.data.is_external()
-        && spec.objective.metric.needs_classes();
     let wire = encode_whole_objective(&spec.objective);
-    v1::ObjectiveSpec { metric: wire.metric.filter(|_| !is_open), ..wire }
+    v1::ObjectiveSpec {
+        metric: wire.metric.filter(|_| spec.has_settled_metric()),
+        goal: wire.goal.filter(|_| !spec.has_open_objective),
+        ..wire
+    }
 }
 
 pub(super) fn encode_whole_objective(objective: &Objective) -> v1::ObjectiveSpec {

@@ -146,6 +146,13 @@ impl Network {
         self.weights.try_reserve_exact(capacity).map_err(missing)
     }
 
+    /// Sets the vectors of values to 0 that no example has, whose inputs `examples` returns.
+    pub(crate) fn forget_absent<I: Iterator<Item = f32>>(&mut self, examples: impl Fn(usize) -> I) {
+        if let Some(stage) = &self.stage {
+            stage.forget_absent(examples, &mut self.parameters);
+        }
+    }
+
     /// Draws the initial weights with the variance of [`Init`]: layer i from stream i of `seed`,
     /// and the stage from a stream of its own. Sets gamma to 1, beta and b to 0.
     pub(crate) fn initialise(&mut self, spec: &TrainSpec, seed: Seed) {

@@ -180,6 +180,17 @@ impl Stage {
         }
     }
 
+    /// Sets the vectors of values to 0 that no example has, whose inputs `examples` returns.
+    pub(crate) fn forget_absent<I: Iterator<Item = f32>>(
+        &self,
+        examples: impl Fn(usize) -> I,
+        parameters: &mut [f32],
+    ) {
+        if let Some(categories) = &self.categories {
+            categories.forget_absent(examples, parameters);
+        }
+    }
+
     /// Sets the parameters to those of a stage of the same shape.
     pub(crate) fn load(&self, from: &InputStage, parameters: &mut [f32]) {
         if let Some(categories) = &self.categories {

@@ -75,6 +75,28 @@ impl Categories {
         }
     }
 
+    /// Sets the vectors of values to 0 that no example has. Steps would not change them, and what
+    /// was drawn says nothing. `examples` returns an input of each.
+    pub(crate) fn forget_absent<I: Iterator<Item = f32>>(
+        &self,
+        examples: impl Fn(usize) -> I,
+        parameters: &mut [f32],
+    ) {
+        let all = self.tensor.of_mut(parameters);
+        for table in &self.tables {
+            let mut is_absent = vec![true; table.values];
+            for number in examples(table.place) {
+                if let Some(row) = table.row(number) {
+                    is_absent[row] = false;
+                }
+            }
+            for (row, _) in is_absent.into_iter().enumerate().filter(|(_, is_absent)| *is_absent) {
+                let first = (table.first + row) * CATEGORY_COLUMNS;
+                all[first..first + CATEGORY_COLUMNS].fill(0.0);
+            }
+        }
+    }
+
     /// Sets the vectors to those of the same categories.
     pub(crate) fn load(&self, from: &[CategoryEmbedding], parameters: &mut [f32]) {
         let weights = from.iter().flat_map(|category| &category.weights);
@@ -149,8 +171,13 @@ impl Table {
     /// Where the vector of the value with this number begins among all vectors; `None` for
     /// a number that is not one of the category's.
     fn vector(&self, number: f32) -> Option<usize> {
+        self.row(number).map(|row| (self.first + row) * CATEGORY_COLUMNS)
+    }
+
+    /// The row of this table for the value with this number.
+    fn row(&self, number: f32) -> Option<usize> {
         let row = floor_to_usize(f64::from(number)).checked_sub(1)?;
-        (row < self.values).then(|| (self.first + row) * CATEGORY_COLUMNS)
+        (row < self.values).then_some(row)
     }
 
     /// Where a column is among the inputs of the first layer.

@@ -147,7 +147,7 @@ fn archive<'s>(schema: &'s Schema, path: &str, needs_label: bool) -> Result<Sour
     let labels =
         if needs_label { archive_labels(schema, path, &entries)? } else { LabelArrays::default() };
     let inputs: Vec<&Entry> =
-        entries.iter().filter(|entry| !has_labels_only(entry, schema)).collect();
+        entries.iter().filter(|entry| !has_labels_only(entry, &entries, schema)).collect();
     if schema.pixels.is_some() {
         let mut found = inputs.iter().filter(|entry| arrays::is_image_shape(&entry.shape));
         let (Some(only), None) = (found.next(), found.next()) else {
@@ -206,10 +206,13 @@ fn column_of(entry: &Entry, name: &str) -> Option<usize> {
     number.checked_sub(1).filter(|column| column < width)
 }
 
-/// Whether an array is a label, or has no column that is not one.
-fn has_labels_only(entry: &Entry, schema: &Schema) -> bool {
+/// Whether an array is a label, or has no column that is not one. A label that is an array itself is
+/// no column of another.
+fn has_labels_only(entry: &Entry, entries: &[Entry], schema: &Schema) -> bool {
     let labels = || schema.labels().map(|label| label.name.as_str());
-    let columns = labels().filter(|name| column_of(entry, name).is_some()).count();
+    let is_array = |name: &str| entries.iter().any(|entry| entry.name == name);
+    let is_column = |name: &&str| !is_array(name) && column_of(entry, name).is_some();
+    let columns = labels().filter(is_column).count();
     labels().any(|name| name == entry.name)
         || columns > 0 && entry.shape.get(1..) == Some(&[columns])
 }

@@ -50,16 +50,24 @@ fn replaced(graph: &mut Graph, stage: &InputStage, width: usize, features: &str)
 }
 
 /// The vectors of all categories next to each other. They are gathered from one table, in which
-/// each category has a row of zeros for an unknown value, and then its vectors.
+/// each category has a row of zeros for an unknown value, and then its vectors. A number that is
+/// not one of a value is an unknown one too.
 fn categories(graph: &mut Graph, categories: &[CategoryEmbedding], features: &str) -> Name {
     let places: Vec<usize> = categories.iter().map(|category| category.place).collect();
-    let (mut table, mut firsts) = (Vec::new(), Vec::new());
+    let (mut table, mut firsts, mut ends) = (Vec::new(), Vec::new(), Vec::new());
     for category in categories {
+        ends.push(single(real(category.values + 1)));
         firsts.push(signed(table.len() / CATEGORY_COLUMNS));
         table.extend_from_slice(&[0.0; CATEGORY_COLUMNS]);
         table.extend_from_slice(&category.weights);
     }
     let numbers = graph.columns(features, &places);
+    let ends = graph.floats(&[1, ends.len()], &ends);
+    let zero = graph.floats(&[1, 1], &[0.0]);
+    let is_below = graph.node("Less", &[&numbers, &ends]);
+    let is_above = graph.node("Greater", &[&numbers, &zero]);
+    let is_known = graph.node("And", &[&is_below, &is_above]);
+    let numbers = graph.node("Where", &[&is_known, &numbers, &zero]);
     let numbers = graph.cast(&numbers, DataType::Int64);
     let firsts = graph.integers(&[1, firsts.len()], &firsts);
     let rows = graph.node("Add", &[&numbers, &firsts]);

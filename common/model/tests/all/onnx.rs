@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use crate::python::{python, run};
 use crate::sample::{
     Raw, Sample, ensemble, linear, many_categories, model, several_labels, table, tolerance,
+    with_numbers_of_no_value,
 };
 use crate::staged::{staged, staged_ensemble, stages};
 
@@ -275,6 +276,15 @@ fn a_text_that_the_training_did_not_have_is_like_a_rare_one() {
 }
 
 #[test]
+fn a_number_that_no_value_has_is_that_of_an_unknown_one() {
+    let sample = with_numbers_of_no_value(many_categories(Task::Regression));
+    let mut cases = Cases::new();
+    let inputs = json!({ "features": &sample.features });
+    cases.add(&linear(&sample.schema), CORE, &sample.features, inputs);
+    cases.run();
+}
+
+#[test]
 fn the_usual_texts_for_a_missing_value_are_missing() {
     let mut sample = table(Task::Classification, false);
     for raw in &mut sample.raw {
@@ -429,7 +439,8 @@ fn the_core_form_gathers_the_vectors_of_categories() {
     assert_eq!(
         outline(&linear(&schema), CORE),
         "version 8, \"\" 17\nfeatures\nvalue\n\
-         Gather Cast Add Gather Reshape Gather Concat Gather Gemm Cast Div Add"
+         Gather Less Greater And Where Cast Add Gather Reshape Gather Concat Gather Gemm Cast Div \
+         Add"
     );
 }
 

@@ -8,6 +8,7 @@ use serde_json::Value;
 use crate::python::{can_import, python, run};
 use crate::sample::{
     Sample, ensemble, linear, many_categories, model, several_labels, table, tolerance,
+    with_numbers_of_no_value,
 };
 use crate::staged::{staged, staged_ensemble, stages};
 
@@ -137,6 +138,7 @@ fn the_python_module_predicts_the_same_with_embedded_categories() {
     compare_in_python(&sample, &staged_ensemble(&sample.schema));
     let model = linear(&sample.schema);
     compare_in_python(&sample, &model);
+    compare_in_python(&with_numbers_of_no_value(many_categories(Task::Regression)), &model);
     let (header, _) = header(&safetensors(&model));
     let values: usize = sample.schema.encoder.categories().iter().map(|it| it.values).sum();
     assert_eq!(header["stage.categories"]["shape"], serde_json::json!([values, 8]));

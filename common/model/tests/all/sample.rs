@@ -142,6 +142,9 @@ fn rows(random: &mut Stream, task: Task, [later, has_many]: [bool; 2]) -> (Strin
             cells[4] = Cell::text(lacks, &format!("colour {colour}"));
             let city = below(random, 30) + below(random, if later { 71 } else { 61 });
             cells[6] = Cell::text(later && lacks, &format!("c{city:02}"));
+            if !later && row < 12 {
+                (cells[4], cells[6]) = (rare("colour", row), rare("city", row));
+            }
         }
         assert_eq!(cells.len(), COLUMNS.len());
         for (cell, column) in cells.into_iter().zip(&mut columns) {
@@ -156,6 +159,11 @@ fn rows(random: &mut Stream, task: Task, [later, has_many]: [bool; 2]) -> (Strin
         writeln!(text, "{label}").unwrap();
     }
     (text, columns.into_iter().map(raw).collect())
+}
+
+/// A value that only this row has.
+fn rare(column: &str, row: usize) -> Cell {
+    Cell::text(false, &format!("rare {column} {row}"))
 }
 
 fn raw(column: Vec<Value>) -> Raw {
@@ -309,6 +317,20 @@ pub(crate) fn member(
         output(&mut random, (5, outputs)),
     ];
     Member { weight: 1.0, about: about(3), stage, layers }
+}
+
+/// Replaces numbers of categories by some that no value has.
+pub(crate) fn with_numbers_of_no_value(mut sample: Sample) -> Sample {
+    for category in sample.schema.encoder.categories() {
+        let most = real(category.values);
+        for (row, features) in sample.features.iter_mut().enumerate() {
+            let numbers = [-1.0, most + 1.0, 0.5, most + 70_000.0];
+            if let Some(number) = numbers.get(row % 6) {
+                features[category.place] = single(*number);
+            }
+        }
+    }
+    sample
 }
 
 /// The stage that the categories of a schema need, with random vectors; empty without such

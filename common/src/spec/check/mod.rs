@@ -72,6 +72,7 @@ impl Draft {
         }
         let Some(name) = name else { return Err(problems) };
         let seed = self.seed.unwrap_or(0);
+        let has_open_objective = !data.is_external() && self.objective.names_nothing();
         problems.into_result(SweepSpec {
             name,
             seed,
@@ -81,6 +82,7 @@ impl Draft {
             preset,
             search,
             objective,
+            has_open_objective,
             stopping,
             keep,
         })
@@ -293,8 +295,8 @@ fn check_grid(space: &Space, trials: u32, problems: &mut Problems) {
     }
 }
 
-/// The objective. For a task that the data decides, the default is that of classification until
-/// [`SweepSpec::resolve`].
+/// The objective. The default is that of the task until [`SweepSpec::resolve`], and that of
+/// classification for a task that the data decides.
 fn check_objective(draft: &Draft, task: Option<Task>, problems: &mut Problems) -> Objective {
     let default = Objective::default_of(task.unwrap_or_default());
     let metrics: Vec<Metric> = Metric::of_networks().filter(|m| has(task, m)).collect();

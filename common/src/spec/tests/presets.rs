@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::super::file;
-use super::super::{Preset, SweepSpec};
+use super::super::{Goal, Preset, SweepSpec};
 use crate::data::{DataSummary, Task};
 use crate::space::Domain;
 
@@ -237,4 +237,30 @@ fn a_preset_is_refused_where_nothing_is_left_to_it() {
                     metric = \"m\"\ngoal = \"maximize\"\n";
     let problems = file::parse(external).unwrap_err().to_string();
     assert!(problems.contains("remove preset"), "{problems}");
+}
+
+#[test]
+fn the_tabular_preset_chooses_the_objective_that_the_author_leaves_open() {
+    let classes = table(500, 5, Task::Classification);
+    let metric = |objective: &str, data: &DataSummary| {
+        let text = format!(
+            "name = \"d\"\n[data]\nsource = \"t.csv\"\nlabel = \"y\"\n[search]\ntrials = 10\n\
+             [objective]\n{objective}\n"
+        );
+        let mut spec = file::parse(&text).unwrap().spec;
+        spec.resolve(data);
+        assert!(!spec.has_open_objective);
+        (spec.objective.metric.name().to_owned(), spec.objective.goal, spec.objective.repeats)
+    };
+    let loss = |repeats| ("validation_loss".to_owned(), Goal::Minimize, repeats);
+    let accuracy = |goal| ("validation_accuracy".to_owned(), goal, 1);
+    assert_eq!(metric("", &classes), loss(1));
+    assert_eq!(metric("repeats = 3", &classes), loss(3));
+    assert_eq!(metric("", &table(500, 5, Task::Regression)), loss(1));
+    assert_eq!(metric("metric = \"validation_accuracy\"", &classes), accuracy(Goal::Maximize));
+    assert_eq!(metric("goal = \"maximize\"", &classes), accuracy(Goal::Maximize));
+    let pixels = DataSummary { pixels: true, ..classes.clone() };
+    assert_eq!(metric("", &pixels), accuracy(Goal::Maximize));
+    let space = "[space]\nlearning_rate = { scale = \"log\", low = 0.01, high = 0.1 }";
+    assert_eq!(metric(space, &classes), accuracy(Goal::Maximize), "no preset chooses");
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use caviar_common::data::{ColumnType, DataSpec, TableSpec, Task};
+use caviar_common::data::{ColumnType, DataSpec, SplitSpec, TableSpec, Task};
 use caviar_common::seed::{Purpose, Seed};
 use caviar_common::spec::Objective;
 use caviar_common::train::{Embedding, Optimizer, TrainSpec};
@@ -232,4 +232,37 @@ fn a_network_that_is_trained_on_all_rows_has_a_vector_for_each_of_their_values()
     let schema = (**of_training.schema.as_ref().unwrap()).clone();
     let error = Model::new(schema, vec![member]).unwrap_err().to_string();
     assert!(error.contains("does not embed the 2 categories of the schema"), "{error}");
+}
+
+#[test]
+fn a_fold_gives_a_value_that_only_it_has_the_vector_0() {
+    let (dataset, data) = dataset();
+    let data = split(
+        &dataset,
+        &DataSpec { split: SplitSpec { folds: Some(5), ..data.split.clone() }, ..data },
+        3,
+    )
+    .unwrap();
+    let place = fit::stage(&spec(), &data).categories[0].place;
+    let column = data.train.features.to_array().unwrap().column(place).to_vec();
+    let data = Arc::new(data);
+    let spec = TrainSpec { epochs: 1, ..spec() };
+    let (mut absent, mut present) = (0, 0);
+    for fold in 0..5 {
+        let part = Part { fold, ..Part::default() };
+        let identity = (5, 6, part);
+        let family = Family::available()[0];
+        let mut trainer = Trainer::with_family(family, &spec, Arc::clone(&data), identity).unwrap();
+        trainer.epoch(&|| true).unwrap();
+        let kept = trainer.keep("table").unwrap();
+        let category = &kept.model.members()[0].stage.categories[0];
+        let rows = &data.folds[fold].train;
+        for (vector, number) in category.weights.chunks(CATEGORY_COLUMNS).zip(1_u16..) {
+            let is_seen = rows.iter().any(|&row| column[row as usize] == f32::from(number));
+            assert_eq!(vector.iter().any(|weight| *weight != 0.0), is_seen, "{fold} {number}");
+            absent += usize::from(!is_seen);
+            present += usize::from(is_seen);
+        }
+    }
+    assert!(absent > 0 && present > 100, "{absent} {present}");
 }
