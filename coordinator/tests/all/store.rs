@@ -323,7 +323,7 @@ fn a_store_of_an_older_format_is_upgraded() {
         assert_eq!(trial.times.ended_at.as_deref(), Some("2026-05-04T10:11:12.010Z"));
         append(&mut store, &[created(4, "more")]).unwrap();
         drop((reader, store));
-        assert_eq!(text(&path, "PRAGMA user_version"), "3");
+        assert_eq!(text(&path, "PRAGMA user_version"), "4");
         assert_eq!(text(&path, "PRAGMA integrity_check"), "ok");
         // Two epochs of networks have a measure, and one is of an external client.
         let named = "SELECT count(*) FROM metrics WHERE named";
