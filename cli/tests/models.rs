@@ -74,8 +74,10 @@ fn a_table_becomes_a_model_that_predicts_and_is_evaluated() {
         let figures = metrics[split]["figures"].as_array().unwrap();
         figures.iter().find(|it| it["measure"] == "accuracy").unwrap()["value"].as_f64().unwrap()
     };
+    let counting = &result["best"]["counting"]["validation"];
     assert_eq!(accuracy("test"), result["test"]["score"]["accuracy"].as_f64().unwrap());
-    assert_eq!(accuracy("validation"), result["best"]["objective"].as_f64().unwrap());
+    assert_eq!(accuracy("validation"), counting["accuracy"].as_f64().unwrap());
+    assert_eq!(result["best"]["objective"], counting["loss"], "the preset asks for the least loss");
 
     // Other columns are kept, the order does not matter, and the label need not be there.
     let later = "id;when;colour;size\n7;04.03.2024;green;99,5\n8;05.03.2024;violet;\n";
@@ -264,7 +266,8 @@ fn folds_and_repeats_are_judged_by_their_mean_and_the_model_is_their_average() {
     let folder = folder.path();
     std::fs::write(folder.join("train.csv"), table(120)).unwrap();
     let text = sweep("kinds", "train.csv", "folds = 3\ntest = 0.2\n");
-    std::fs::write(folder.join("s.toml"), format!("{text}[objective]\nrepeats = 2\n")).unwrap();
+    let objective = "[objective]\nmetric = \"validation_accuracy\"\nrepeats = 2\n";
+    std::fs::write(folder.join("s.toml"), text + objective).unwrap();
     let result = json(&stdout(folder, &["run", "s.toml", "--json", "--slots", "1"]));
     assert_eq!((&result["data"]["train"], &result["data"]["folds"]), (&96.into(), &3.into()));
     assert_eq!(result["test"]["reproduced"], true);

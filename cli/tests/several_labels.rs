@@ -51,7 +51,9 @@ fn two_labels_are_learnt_predicted_and_judged_together() {
     assert!(file.contains("\nlabel = [\"price\", \"share\"]\ntask = \"regression\"\n"), "{file}");
     assert!(file.contains("\nepochs = 128\n"), "{file}");
     let file = file.replace("epochs = 128", "epochs = 20");
-    std::fs::write(folder.join("homes.toml"), file + "[objective]\nmetric = \"r2\"\n").unwrap();
+    assert!(file.contains("metric = \"validation_loss\""), "{file}");
+    let file = file.replace("validation_loss", "r2");
+    std::fs::write(folder.join("homes.toml"), file).unwrap();
     let checked = stdout(folder, "check homes.toml");
     assert!(checked.contains(", 2 numbers to predict\n"), "{checked}");
 

@@ -59,7 +59,7 @@ const MODULE: &str = r#"class Stage(nn.Module):
 "#;
 
 const ARGUMENT: &str = ", inputs, firsts, counts";
-const START: &str = r#"        # The inputs of categories, the first vector of each, and how many it has.
+const START: &str = r#"        # Of each category its input, its first vector, and how many it has.
         self.inputs, self.firsts = inputs, torch.tensor([firsts])
         self.counts = torch.tensor([counts])
 "#;

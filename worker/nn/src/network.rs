@@ -9,7 +9,7 @@ use caviar_common::limits::MAX_WEIGHTS;
 use caviar_common::numbers::{index, real, single, to_u64};
 use caviar_common::seed::{Seed, Stream};
 use caviar_common::train::{Activation, Init, TrainSpec};
-use caviar_data::{Examples, Features, RowWeight, Targets};
+use caviar_data::{Examples, Features, RowWeight, Splits, Targets};
 use caviar_model::InputStage;
 
 use crate::average::Average;
@@ -146,10 +146,18 @@ impl Network {
         self.weights.try_reserve_exact(capacity).map_err(missing)
     }
 
-    /// Sets the vectors of values to 0 that no example has, whose inputs `examples` returns.
-    pub(crate) fn forget_absent<I: Iterator<Item = f32>>(&mut self, examples: impl Fn(usize) -> I) {
+    /// In a cross-validation, sets the vectors of values to 0 that none of the rows has.
+    pub(crate) fn forget_absent(&mut self, data: &Splits, rows: &[u32]) {
+        let Some(features) = data.train.features.in_memory().filter(|_| !data.folds.is_empty())
+        else {
+            return;
+        };
         if let Some(stage) = &self.stage {
-            stage.forget_absent(examples, &mut self.parameters);
+            let column = |input| {
+                let value = move |&row: &u32| features.get((index(row), input)).copied();
+                rows.iter().filter_map(value)
+            };
+            stage.forget_absent(column, &mut self.parameters);
         }
     }
 

@@ -142,14 +142,7 @@ impl Trainer {
         network.initialise(spec, Seed::derive(sweep_seed, trial, Purpose::Init).part(part.number));
         let updater = Updater::new(family, spec, network.parameters.len())?;
         let order: Vec<u32> = rows(&data, part.fold).collect();
-        if let (Some(features), false) = (data.train.features.in_memory(), data.folds.is_empty()) {
-            // The fold lacks some values that the encoder has numbered.
-            let column = |input| {
-                let row = move |&row: &u32| features.get((index(row), input)).copied();
-                order.iter().filter_map(row)
-            };
-            network.forget_absent(column);
-        }
+        network.forget_absent(&data, &order);
         Ok(Self {
             spec: spec.clone(),
             stage,

@@ -206,8 +206,8 @@ fn column_of(entry: &Entry, name: &str) -> Option<usize> {
     number.checked_sub(1).filter(|column| column < width)
 }
 
-/// Whether an array is a label, or has no column that is not one. A label that is an array itself is
-/// no column of another.
+/// Whether an array is a label, or has no column that is not one. A label that is an array itself
+/// is no column of another.
 fn has_labels_only(entry: &Entry, entries: &[Entry], schema: &Schema) -> bool {
     let labels = || schema.labels().map(|label| label.name.as_str());
     let is_array = |name: &str| entries.iter().any(|entry| entry.name == name);
