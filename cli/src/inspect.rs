@@ -4,6 +4,8 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use caviar_common::data::{DataSpec, Task};
+use caviar_common::numbers::{real, to_u64, to_usize};
+use caviar_data::limits::MAX_ONE_HOT;
 use caviar_data::{ColumnProfile, Inspection, LabelProfile};
 
 use crate::args::Inspect;
@@ -54,10 +56,7 @@ fn write(out: &mut impl Write, file: &str, inspection: &Inspection, page: Page) 
     let headline = format!(
         "{file}: {}, {}, {inputs} of them inputs",
         text::count(*rows, "row"),
-        text::count(
-            caviar_common::numbers::to_u64(columns.len() + 1 + more_labels.len()),
-            "column"
-        ),
+        text::count(to_u64(columns.len() + 1 + more_labels.len()), "column"),
     );
     page.write(out, Tone::Strong, 2, &headline)?;
     for label in std::iter::once(label).chain(more_labels) {
@@ -79,7 +78,7 @@ fn write(out: &mut impl Write, file: &str, inspection: &Inspection, page: Page) 
             column.missing.map_or_else(String::new, |missing| share(missing, *rows)),
             column.different.map_or_else(String::new, |different| different.to_string()),
             values(column),
-            if column.is_input { "input" } else { "left out" }.to_owned(),
+            usage(column).to_owned(),
         ]);
     }
     table.write(out, page)?;
@@ -102,7 +101,7 @@ fn describe_label(label: &LabelProfile, rows: u64) -> String {
         (Task::Classification, _) => {
             let shown =
                 classes.iter().map(|(class, count)| format!("{class} {}", share(*count, rows)));
-            let more = different.saturating_sub(caviar_common::numbers::to_u64(classes.len()));
+            let more = different.saturating_sub(to_u64(classes.len()));
             let more = if more == 0 { String::new() } else { format!(" and {more} more") };
             let shown = shown.collect::<Vec<_>>().join(", ");
             format!("{name}: {different} classes: {shown}{more}")
@@ -112,10 +111,17 @@ fn describe_label(label: &LabelProfile, rows: u64) -> String {
 
 /// A count as a share of the rows.
 fn share(count: u64, rows: u64) -> String {
-    let real = |count: u64| caviar_common::numbers::real(caviar_common::numbers::to_usize(count));
-    match count {
-        0 => "0 %".to_owned(),
-        _ => format!("{:.1} %", 100.0 * real(count) / real(rows.max(1))),
+    let share = real(to_usize(count)) / real(to_usize(rows.max(1)));
+    if count == 0 { "0 %".to_owned() } else { format!("{:.1} %", 100.0 * share) }
+}
+
+/// What becomes of a column. A category is embedded if the training split has that many values.
+fn usage(column: &ColumnProfile) -> &'static str {
+    let is_long = column.different.is_some_and(|values| values > to_u64(MAX_ONE_HOT));
+    match (column.is_input, column.kind) {
+        (false, _) => "left out",
+        (true, "category") if is_long => "embedded input",
+        (true, _) => "input",
     }
 }
 
@@ -168,5 +174,21 @@ name    text               40                                                   
         assert!(text.starts_with(expected), "{text}");
         assert!(text.contains("warning  \"id\" is only the number of the row"), "{text}");
         assert!(text.contains("note     text that differs in most rows is no input: \"name\""));
+    }
+
+    #[test]
+    fn a_category_of_many_values_is_embedded() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("shops.csv");
+        let shown = |shops: usize| {
+            let rows: String =
+                (0..shops * 3).map(|row| format!("shop {},{}\n", row % shops, row % 2)).collect();
+            std::fs::write(&path, format!("shop,y\n{rows}")).unwrap();
+            let inspection = caviar_data::inspect(&label::choose(&path, &[]).unwrap()).unwrap();
+            let mut out = Vec::new();
+            write(&mut out, "shops.csv", &inspection, Page::default()).unwrap();
+            String::from_utf8(out).unwrap().contains("  embedded input\n")
+        };
+        assert!(!shown(64) && shown(65));
     }
 }

@@ -14,6 +14,7 @@ use caviar_common::data::{DataSpec, DataSummary};
 use caviar_common::error::{ErrorClass, Problem, Problems};
 use caviar_common::ids::Name;
 use caviar_common::limits::MAX_SWEEP_FILE_BYTES;
+use caviar_common::measure::Measure;
 use caviar_common::spec::SweepSpec;
 use caviar_common::spec::file::{SweepFile, parse};
 use caviar_common::view::SweepView;
@@ -106,7 +107,8 @@ impl SweepSource {
     /// Reads the data and checks the sweep on it.
     fn check_data(&mut self, purpose: Purpose) -> Result<Option<ReadData>, Problems> {
         let written = &self.file.spec.data;
-        let data = data_of(&self.spec.data, written, self.spec.seed, purpose)?;
+        let measure = self.spec.objective.metric.measure();
+        let data = data_of(&self.spec.data, written, (self.spec.seed, measure), purpose)?;
         if let Some(ReadData { summary, .. }) = &data {
             let mut spec = self.spec.clone();
             spec.resolve(summary);
@@ -256,7 +258,7 @@ fn expand_home(path: &str) -> anyhow::Result<PathBuf> {
 fn data_of(
     data: &DataSpec,
     written: &DataSpec,
-    seed: u64,
+    (seed, measure): (u64, Option<Measure>),
     purpose: Purpose,
 ) -> Result<Option<ReadData>, Problem> {
     if data.is_external() {
@@ -266,7 +268,7 @@ fn data_of(
         return if purpose == Purpose::Run { Err(problem) } else { Ok(None) };
     }
     let read = load(data).and_then(|dataset| {
-        let summary = dataset.summary(data, seed)?;
+        let summary = dataset.summary_with(data, seed, measure)?;
         Ok(ReadData { dataset, summary })
     });
     let error = match read {
@@ -298,7 +300,7 @@ fn add_data_problem(text: &str, path: &Path, purpose: Purpose, problems: &mut Pr
     if make_absolute(&mut data, path).is_err() {
         return;
     }
-    if let Err(problem) = data_of(&data, &written, seed, purpose) {
+    if let Err(problem) = data_of(&data, &written, (seed, None), purpose) {
         let line = line_in_data(text, &problem.field);
         problems.push(Problem { line, ..problem });
         problems.locate(|_| None);

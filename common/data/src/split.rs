@@ -241,6 +241,11 @@ impl Outputs {
         Ok(Self(dataset.labels().enumerate().map(standard).collect::<Result<_, _>>()?))
     }
 
+    /// A number of each output in the units of its label.
+    pub(crate) fn restored(&self, standardised: &[f64]) -> Vec<f64> {
+        self.0.iter().zip(standardised).map(|(it, value)| it.restore(*value)).collect()
+    }
+
     pub(crate) fn of(&self, targets: &Targets<f64>, rows: &[usize]) -> Targets {
         match targets {
             Targets::Classes(classes) => Targets::Classes(pick(classes, rows)),

@@ -9,14 +9,16 @@ use caviar_common::data::{
     Baseline, DataNote, DataSpec, DataSummary, NoteLevel, ONE_CLASS, ONE_VALUE,
 };
 use caviar_common::limits::MAX_DATA_NOTES;
-use caviar_common::metric::Score;
-use caviar_common::numbers::{index, real, to_u32, to_u64};
+use caviar_common::measure::Measure;
+use caviar_common::metric::{Measured, Score};
+use caviar_common::numbers::{index, real, single, to_u32, to_u64};
+use caviar_metrics::Predictions;
 
 use crate::dataset::Dataset;
 use crate::draw::Rows;
 use crate::encode::Encoder;
 use crate::error::{DataError, shown};
-use crate::examples::{Targets, pick};
+use crate::examples::{Targets, pick, pick_rows};
 use crate::inputs::Inputs;
 use crate::split::Outputs;
 use crate::table::warning;
@@ -47,6 +49,20 @@ impl Dataset {
     /// # Errors
     /// Those of [`split`](crate::split()).
     pub fn summary(&self, spec: &DataSpec, sweep_seed: u64) -> Result<DataSummary, DataError> {
+        self.summary_with(spec, sweep_seed, None)
+    }
+
+    /// The same with the measure that is the objective, if there is one, which the baseline has too
+    /// then.
+    ///
+    /// # Errors
+    /// Those of [`split`](crate::split()).
+    pub fn summary_with(
+        &self,
+        spec: &DataSpec,
+        sweep_seed: u64,
+        measure: Option<Measure>,
+    ) -> Result<DataSummary, DataError> {
         let rows = Rows::draw(self, spec, sweep_seed)?;
         let encoder = Encoder::fit(self.inputs(), self.roles(), &rows.train)?;
         let categories = encoder.categories();
@@ -75,18 +91,30 @@ impl Dataset {
             digest: self.digest().to_owned(),
             block: None,
             task: Some(self.task()),
-            baseline: Some(self.baseline(&rows, &outputs, &weights)),
+            baseline: Some(self.baseline(&rows, &outputs, &weights, measure)),
             notes,
         })
     }
 
     /// The scores of the best prediction that does not depend on the inputs; for a cross-validation
     /// the mean over the folds. A row counts with its weight, without that of its class.
-    fn baseline(&self, rows: &Rows, outputs: &Outputs, weights: &Weights<'_>) -> Baseline {
+    fn baseline(
+        &self,
+        rows: &Rows,
+        outputs: &Outputs,
+        weights: &Weights<'_>,
+        measure: Option<Measure>,
+    ) -> Baseline {
         let score = |train: &[usize], judged: &[usize]| {
             let is_part = train.len() < rows.train.len();
             let prediction = self.constant(train, outputs, is_part, weights);
-            prediction.score(self.targets(), judged, weights)
+            let score = prediction.score(self.targets(), judged, weights);
+            let measured = |measure| {
+                let predictions = prediction.of_rows(self.targets(), judged, weights)?;
+                let value = predictions.measure(measure).filter(|value| value.is_finite())?;
+                Some(Measured { measure, value })
+            };
+            Score { measured: measure.and_then(measured), ..score }
         };
         let of_parts: Vec<Score> =
             rows.parts().into_iter().map(|(train, judged)| score(&train, judged)).collect();
@@ -303,6 +331,34 @@ enum Prediction {
 }
 
 impl Prediction {
+    /// The same prediction for each of these rows, in the units of the labels. `None` if nothing
+    /// can be measured, as without rows that have a weight.
+    fn of_rows(
+        &self,
+        targets: &Targets<f64>,
+        rows: &[usize],
+        weights: &Weights<'_>,
+    ) -> Option<Predictions> {
+        let predictions = match (self, targets) {
+            (Self::Shares { counts, total }, Targets::Classes(classes)) => {
+                let shares: Vec<f32> =
+                    counts.iter().map(|count| single(count.max(0.5) / total)).collect();
+                let all = rows.iter().flat_map(|_| shares.iter().copied()).collect();
+                Predictions::from_probabilities(counts.len(), pick(classes, rows), all)
+            }
+            (Self::Means { means, outputs }, Targets::Values(numbers)) => {
+                let truth = pick_rows(numbers, rows);
+                let predicted = outputs.restored(means);
+                let all = rows.iter().flat_map(|_| predicted.iter().copied()).collect();
+                Predictions::from_rows(predicted.len(), truth, all)
+            }
+            (Self::Shares { .. }, Targets::Values(_))
+            | (Self::Means { .. }, Targets::Classes(_)) => return None,
+        };
+        let weights = rows.iter().map(|&row| weights.of_row(row)).collect();
+        predictions.and_then(|predictions| predictions.with_weights(weights)).ok()
+    }
+
     fn score(&self, targets: &Targets<f64>, rows: &[usize], weights: &Weights<'_>) -> Score {
         let no_score = Score { loss: 0.0, accuracy: None, measured: None };
         match (self, targets) {
@@ -372,6 +428,14 @@ fn mean_score(scores: &[Score]) -> Score {
     Score {
         loss: mean(&mut scores.iter().map(|score| score.loss)),
         accuracy: has_accuracy.then(|| mean(&mut scores.iter().filter_map(|score| score.accuracy))),
-        measured: None,
+        measured: mean_measured(scores),
     }
+}
+
+/// The mean of the measure; `None` unless all have it.
+fn mean_measured(scores: &[Score]) -> Option<Measured> {
+    let measure = scores.first()?.measured?.measure;
+    let value = |score: &Score| Some(score.measured?.value);
+    let values: Vec<f64> = scores.iter().map(value).collect::<Option<_>>()?;
+    Some(Measured { measure, value: values.iter().sum::<f64>() / real(values.len()) })
 }

@@ -11,7 +11,8 @@ use std::fs::File;
 use std::path::Path;
 
 use caviar_blob::{Outline, Source};
-use caviar_common::data::{ClassWeights, DataSpec, WeightSpec};
+use caviar_common::data::{ClassWeights, DataSpec, SplitSpec, Task, WeightSpec};
+use caviar_common::measure::Measure;
 use caviar_data::{BlockSource, Bytes, Dataset, RowWeight, Targets, load, split};
 
 /// Twelve rows: nine of the class a and three of the class b. The weight of a row is its number.
@@ -126,6 +127,38 @@ fn the_baseline_counts_rows_by_their_weights() {
     };
     assert!(baseline(&weighted) > 0.5 && baseline(&weighted) < 1.0);
     assert_ne!(baseline(&weighted), baseline(&plain));
+}
+
+#[test]
+fn the_baseline_has_the_measure_that_is_asked_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let measured = |spec: &DataSpec, measure| {
+        let summary = load(spec).unwrap().summary_with(spec, 5, Some(measure)).unwrap();
+        let validation = summary.baseline.unwrap().validation;
+        assert_eq!(validation.measured.map(|it| it.measure), Some(measure));
+        (validation.measured.unwrap().value, validation)
+    };
+    let row = |row: usize| format!("{},{},{}\n", row * 5 % 7, ["b", "a"][row % 2], row % 9 + 1);
+    let text = format!("x,kind,n\n{}", (0..60).map(row).collect::<String>());
+    let weighted = spec(folder.path(), &text, by_column());
+    let (loss, score) = measured(&weighted, Measure::LogLoss);
+    assert!((loss - score.loss).abs() < 1e-6, "{loss} {}", score.loss);
+    assert_eq!(measured(&weighted, Measure::RocAuc).0, 0.5);
+    let folds = SplitSpec { folds: Some(3), ..SplitSpec::default() };
+    let folds = DataSpec { split: folds, ..weighted.clone() };
+    let (balanced, _) = measured(&folds, Measure::BalancedAccuracy);
+    assert!((balanced - 0.5).abs() < 1e-9, "two classes in every fold: {balanced}");
+    // The number of a row as the label, in its own unit.
+    let rows: String = (0..100).map(|row| format!("{},{}\n", row % 7, 1_000 + row)).collect();
+    let path = folder.path().join("numbers.csv");
+    std::fs::write(&path, format!("x,y\n{rows}")).unwrap();
+    let task = Some(Task::Regression);
+    let source = path.to_str().unwrap().to_owned();
+    let label = Some("y".to_owned());
+    let numbers = DataSpec { source, label, task, weights: WeightSpec::default(), ..weighted };
+    let (rmse, score) = measured(&numbers, Measure::Rmse);
+    assert!((rmse / score.loss.sqrt() - 28.9).abs() < 2.0, "the deviation is 28.9: {rmse}");
+    assert!(measured(&numbers, Measure::R2).0 < 0.01);
 }
 
 #[test]

@@ -95,7 +95,7 @@ impl Api {
             match block {
                 Some(block) => summary_of_block(&artifacts, block, &spec),
                 None => load(&spec.data)
-                    .and_then(|dataset| dataset.summary(&spec.data, spec.seed))
+                    .and_then(|dataset| summary(&dataset, &spec))
                     .map_err(|error| invalid(data_problem(&error, &spec))),
             }
         });
@@ -141,9 +141,13 @@ fn summary_of_block(
         let message = format!("its labels are {found:?}: expected {wanted:?}, as in data.label");
         return Err(wrong(message));
     }
-    let summary = dataset.summary(&spec.data, spec.seed);
+    let summary = summary(&dataset, spec);
     let summary = summary.map_err(|error| invalid(data_problem(&error, spec)))?;
     Ok(DataSummary { block: Some(block), ..summary })
+}
+
+fn summary(dataset: &Dataset, spec: &SweepSpec) -> Result<DataSummary, DataError> {
+    dataset.summary_with(&spec.data, spec.seed, spec.objective.metric.measure())
 }
 
 /// A request whose fields are legal on their own.
