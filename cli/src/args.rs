@@ -266,8 +266,9 @@ pub(crate) struct Init {
     /// elsewhere it is the last column]
     #[arg(long, value_name = "COLUMN")]
     pub(crate) label: Vec<String>,
-    /// The file to write [default: the name of the data with .toml, in this folder]
-    #[arg(long, value_name = "PATH", value_parser = path())]
+    /// The file to write [default: the name of the data with .toml, in this folder]. The sweep has
+    /// its name
+    #[arg(short, long, value_name = "PATH", value_parser = path())]
     pub(crate) output: Option<PathBuf>,
     /// Number of trials to run
     #[arg(long, value_name = "N", default_value_t = 30,

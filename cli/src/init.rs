@@ -34,7 +34,7 @@ pub(crate) fn init(args: &Init) -> anyhow::Result<()> {
     let (_, summary) = caviar_data::prepare(&data, SEED)
         .map_err(|error| Failure::from_text(&error.to_string()).in_input())?;
     let task = summary.task.unwrap_or_default();
-    let sweep = Draft { name: name_of(&args.data)?, source: source(args, &output)?, data, task };
+    let sweep = Draft { name: name_of(&output)?, source: source(args, &output)?, data, task };
     let text = sweep.text(args.trials, &summary)?;
     write_new(&output, &text)?;
     talk(&format!("wrote {}: {}", output.display(), sweep.describe(&summary)));
@@ -180,9 +180,9 @@ fn stem(data: &Path) -> String {
 }
 
 /// A legal name of a sweep, as near to the name of the data as possible.
-fn name_of(data: &Path) -> anyhow::Result<Name> {
+fn name_of(file: &Path) -> anyhow::Result<Name> {
     let legal = |c: char| if c.is_ascii_alphanumeric() || "-_".contains(c) { c } else { '-' };
-    let name: String = stem(data).chars().map(legal).take(64).collect();
+    let name: String = stem(file).chars().map(legal).take(64).collect();
     let name = name.trim_start_matches(['-', '_']);
     let parsed = Name::parse_sweep("name", name);
     parsed.or_else(|_| Name::parse_sweep("name", "sweep")).map_err(|it| anyhow::anyhow!("{it}"))
@@ -258,7 +258,8 @@ mod tests {
     fn the_file_is_a_sweep_with_what_the_preset_chooses() {
         let (text, spec) =
             written(&rows(|n| ["x", "y"][usize::from(n % 2 == 1)].to_owned()), Some("kind"));
-        assert_eq!(spec.name.as_str(), "iris-data");
+        assert_eq!(spec.name.as_str(), "out", "two files of one table are two sweeps");
+        assert_eq!(name_of(Path::new("a/iris data.toml")).unwrap().as_str(), "iris-data");
         assert_eq!((spec.search.trials, spec.data.task), (5, Some(Task::Classification)));
         assert_eq!(spec.data.label.as_deref(), Some("kind"));
         let mut default = spec.clone();

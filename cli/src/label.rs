@@ -7,6 +7,7 @@ use std::path::Path;
 
 use caviar_common::data::{DataSpec, Task};
 use caviar_common::limits::MAX_LABELS;
+use caviar_common::text::nearest;
 
 use crate::failure::Failure;
 use crate::progress::talk;
@@ -43,14 +44,24 @@ pub(crate) fn choose(path: &Path, given: &[String]) -> anyhow::Result<DataSpec> 
         (given, _) => given.to_vec(),
     };
     if let Some(label) = labels.iter().find(|label| !names.contains(label)) {
-        let columns = names.iter().map(|name| format!("{name:?}")).collect::<Vec<_>>().join(", ");
         let message = format!("--label {label:?}: {shown} has no such column");
-        return Err(Failure::hinted(message, format!("its columns are {columns}"))
-            .in_input()
-            .into());
+        return Err(Failure::hinted(message, columns_like(label, names)).in_input().into());
     }
     set(&mut data, &labels)?;
     Ok(data)
+}
+
+/// What to name instead of `label`: the column with nearly that name, or one of all.
+fn columns_like(label: &str, names: &[String]) -> String {
+    let folded = |name: &&String| name.to_lowercase() == label.to_lowercase();
+    let near = names.iter().find(folded).map(String::as_str);
+    match near.or_else(|| nearest(label, names.iter().map(String::as_str))) {
+        Some(near) => format!("did you mean {near:?}?"),
+        None => {
+            let columns: Vec<String> = names.iter().map(|name| format!("{name:?}")).collect();
+            format!("its columns are {}", columns.join(", "))
+        }
+    }
 }
 
 /// Sets the labels of `data`. Several are numbers.

@@ -204,7 +204,7 @@ fn name_is_taken(args: &Run, sweep: &SweepView, has_changed: bool) -> Failure {
     let (message, hints) = if has_changed {
         let hints = if sweep.state.is_final() { Vec::new() } else { vec![first] };
         let message = format!("{store} has {what}, and its file has changed since");
-        (message, [hints, vec![replace, rename]].concat())
+        (message, [hints, vec![rename, replace]].concat())
     } else {
         (format!("{store} has {what}"), vec![first, replace, rename])
     };

@@ -421,10 +421,15 @@ fn a_csv_file_becomes_a_sweep_file_that_is_valid() {
     let text = refusal_with(2, directory, &["run", "own.csv"]);
     assert!(text.starts_with("error: own.csv is data and not a sweep file"), "{text}");
     assert!(text.contains("caviar init own.csv"), "{text}");
-    let text = refusal_with(2, directory, &["init", "own.csv", "--label", "kin"]);
-    let columns = "its columns are \"x\", \"y2\", \"kind\"";
-    let message = "error: --label \"kin\": own.csv has no such column\n";
-    assert_eq!(text, format!("{message}hint: {columns}\n"));
+    for (label, hint) in [
+        ("kin", "did you mean \"kind\"?"),
+        ("KIND", "did you mean \"kind\"?"),
+        ("nothing", "its columns are \"x\", \"y2\", \"kind\""),
+    ] {
+        let text = refusal_with(2, directory, &["init", "own.csv", "--label", label]);
+        let message = format!("error: --label {label:?}: own.csv has no such column\n");
+        assert_eq!(text, format!("{message}hint: {hint}\n"));
+    }
     stdout(directory, &["init", "own.csv", "--trials", "3"]);
     let valid = stdout(directory, &["check", "own.toml"]);
     assert!(valid.starts_with("own.toml is valid\n") && valid.contains(", 3 classes\n"), "{valid}");

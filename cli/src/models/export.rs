@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use caviar_client::Client;
-use caviar_common::data::Task;
+use caviar_common::data::{NoteLevel, Task};
 use caviar_common::numbers::to_u64;
 use caviar_common::outcome::SweepState;
 use caviar_common::view::{ModelView, SweepView};
@@ -45,6 +45,7 @@ pub(crate) async fn model(args: &ModelArguments) -> anyhow::Result<()> {
         reports: &reports,
         is_refit: false,
         sweep: sweep_toml::text(&sweep.spec),
+        warnings: warnings(&sweep),
     };
     let written = write(&format!("{}-model", sweep.name), &contents)?;
     let mut out = show::stdout();
@@ -52,6 +53,7 @@ pub(crate) async fn model(args: &ModelArguments) -> anyhow::Result<()> {
     page.write(&mut out, Tone::Strong, 2, &written)?;
     page.write(&mut out, Tone::Plain, 2, &described(&selected.model))?;
     let alone = if chosen.is_some() { best.reports() } else { Vec::new() };
+    contents.warnings.iter().for_each(|warning| talk(&format!("warning: {warning}")));
     show_figures(&mut out, &reports, &alone, page)?;
     Ok(out.flush()?)
 }
@@ -70,6 +72,12 @@ pub(super) async fn chosen(
         talk(&format!("note: {} is not completed: a better model may follow", sweep.name));
     }
     Ok((sweep, kept))
+}
+
+/// What can mislead in the data of the sweep.
+pub(super) fn warnings(sweep: &SweepView) -> Vec<String> {
+    let warnings = sweep.data.notes.iter().filter(|note| note.level == NoteLevel::Warning);
+    warnings.map(|note| note.text.clone()).collect()
 }
 
 fn can_be_calibrated(kept: &Kept) -> bool {

@@ -73,9 +73,13 @@ pub(super) fn classes(report: &Report, names: &[String]) -> Option<Table> {
     let predicted = names.iter().map(|name| Column::new(format!("as {name}")));
     let mut table = Table::new(headings.into_iter().chain(predicted));
     for ((name, figures), row) in names.iter().zip(&classes.figures).zip(&classes.confusion) {
-        let numbers = [figures.support, figures.precision, figures.recall, figures.f1];
+        // A class without rows has no figures, and the averages leave it out.
+        let judged = |number: f64| {
+            if figures.support > 0.0 { short(number) } else { "-".to_owned() }
+        };
+        let numbers = [figures.precision, figures.recall, figures.f1].map(judged);
         let confusion = row.iter().map(|count| short(*count));
-        let cells = numbers.iter().map(|number| short(*number)).chain(confusion);
+        let cells = std::iter::once(short(figures.support)).chain(numbers).chain(confusion);
         table.row([name.clone()].into_iter().chain(cells));
     }
     Some(table)

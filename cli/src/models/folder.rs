@@ -29,6 +29,8 @@ pub(super) struct Contents<'a> {
     pub(super) is_refit: bool,
     /// The sweep file, as the sweep ran.
     pub(super) sweep: String,
+    /// What can mislead in the data.
+    pub(super) warnings: Vec<String>,
 }
 
 /// Writes the folder, and says what it has. It appears when it is complete.
@@ -103,6 +105,7 @@ impl Contents<'_> {
             figures::markdown(reports, self.model.schema())
         };
         let metrics = if self.is_refit { format!("{REFIT}{metrics}") } else { metrics };
+        let metrics = format!("{metrics}{}", self.warnings_in_card());
         let mut by_split: serde_json::Map<String, serde_json::Value> =
             reports.iter().map(|(split, report)| (split.clone(), json!(report))).collect();
         let labels = figures::several(self.model.schema());
@@ -122,6 +125,16 @@ impl Contents<'_> {
         files.push(("metrics.json", pretty(&metrics)?));
         files.push(("sweep.toml", self.sweep.clone().into_bytes()));
         Ok(files)
+    }
+
+    /// The warnings as a list in Markdown; nothing without any.
+    fn warnings_in_card(&self) -> String {
+        if self.warnings.is_empty() {
+            return String::new();
+        }
+        let line = |warning: &String| format!("- {}\n", warning.replace(['|', '\n', '\r'], " "));
+        let lines: String = self.warnings.iter().map(line).collect();
+        format!("\n\nThe data can make these figures mislead:\n\n{lines}")
     }
 
     fn file(&self, format: ModelFormat) -> anyhow::Result<(ModelFile, Vec<u8>)> {

@@ -25,7 +25,13 @@ const MODEL_FILE: &str = "model.caviar";
 fn load(path: &Path) -> anyhow::Result<Model> {
     let file = if path.is_dir() { path.join(MODEL_FILE) } else { path.to_owned() };
     let bytes = std::fs::read(&file).map_err(|error| {
-        let hint = "expected a folder that caviar model has written, or its file model.caviar";
+        let hint = if path.join("config.json").exists() {
+            "this model is for other programs; to write one that Caviar reads: caviar model NAME, \
+             without --format"
+        } else {
+            "expected a folder that caviar model has written, or its file model.caviar; a sweep has \
+             none until: caviar model NAME"
+        };
         Failure::hinted(format!("{} cannot be read: {error}", file.display()), hint).in_input()
     })?;
     let model = Model::from_bytes(&bytes);

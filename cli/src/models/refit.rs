@@ -14,7 +14,7 @@ use caviar_data::{Splits, whole};
 use caviar_model::{About, Member, Model};
 use caviar_nn::refit as train;
 
-use super::export::{chosen, described, none_kept, show_figures};
+use super::export::{chosen, described, none_kept, show_figures, warnings};
 use super::folder::{Contents, check_free, write};
 use super::selection::Selected;
 use crate::args::models::RefitArguments;
@@ -80,6 +80,7 @@ pub(crate) async fn refit(args: &RefitArguments) -> anyhow::Result<()> {
         reports: &reports,
         is_refit: true,
         sweep: sweep_toml::text(&sweep.spec),
+        warnings: warnings(&sweep),
     };
     let written = write(&folder_name(&sweep), &contents)?;
     let mut out = show::stdout();
@@ -87,6 +88,7 @@ pub(crate) async fn refit(args: &RefitArguments) -> anyhow::Result<()> {
     page.write(&mut out, Tone::Strong, 2, &written)?;
     page.write(&mut out, Tone::Plain, 2, &described(&model))?;
     page.write(&mut out, Tone::Plain, 2, "before, trained without the rows that measure it:")?;
+    contents.warnings.iter().for_each(|warning| talk(&format!("warning: {warning}")));
     show_figures(&mut out, &reports, &[], page)?;
     Ok(std::io::Write::flush(&mut out)?)
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use caviar_common::data::{ColumnType, DataNote, DataSpec, Task};
+use caviar_common::data::{ColumnType, DataNote, DataSpec, NoteLevel, Task};
 use caviar_common::numbers::{index, to_u64};
 use serde::Serialize;
 
@@ -137,12 +137,15 @@ pub fn inspect(spec: &DataSpec) -> Result<Inspection, DataError> {
     let mut labels = dataset.labels().enumerate().map(|label| label_profile(&dataset, label));
     let label = labels.next().unwrap_or_else(|| label_profile(&dataset, (0, dataset.label())));
     let more_labels = labels.collect();
+    let mut notes = dataset.notes().to_vec();
+    notes.extend(dataset.rare_classes());
+    notes.sort_by_key(|note| note.level == NoteLevel::Info);
     Ok(Inspection {
         rows: to_u64(dataset.targets().len()),
         columns: names.iter().filter_map(|name| profiles.remove(name)).collect(),
         label,
         more_labels,
-        notes: dataset.notes().to_vec(),
+        notes,
     })
 }
 

@@ -201,7 +201,7 @@ impl Dataset {
     }
 
     /// A warning about the classes with few rows.
-    fn rare_classes(&self) -> Option<DataNote> {
+    pub(crate) fn rare_classes(&self) -> Option<DataNote> {
         let Targets::Classes(rows) = self.targets() else { return None };
         let mut counts: BTreeMap<u32, usize> = BTreeMap::new();
         for class in rows {

@@ -14,8 +14,8 @@ lines of caviar to run that again.
 
 RealMLP-TD has two threads, or OMP_NUM_THREADS: on a busy machine one is several times faster.
 
-`--variant NAME=FILE` runs Caviar again with the lines of a TOML file after `[search]`, to see what
-one ingredient gains. Defaults are decided on other tables, those of `--development`: what is chosen
+`--variant NAME=FILE` runs Caviar again with the sections of a TOML file, such as `[fixed]`, to see
+what one ingredient gains. A line before the sections, such as `preset = "basic"`, counts too. Defaults are decided on other tables, those of `--development`: what is chosen
 on the tables of the test looks better there than it is.
 """
 
@@ -44,14 +44,25 @@ MORE = [
     ("concrete", "compressive_strength", "regression", tables.rdataset("modeldata", "concrete")),
 ]
 DEVELOPMENT = [
-    (item.lower(), label, "classification", tables.rdataset(package, item))
-    for package, item, label in (
-        ("modeldata", "cells", "class"), ("survival", "nwtco", "rel"),
-        ("modeldata", "ad_data", "Class"), ("Stat2Data", "Titanic", "Survived"),
-        ("MASS", "fgl", "type"), ("modeldata", "leaf_id_flavia", "species"),
-        ("AER", "HMDA", "deny"), ("carData", "Chile", "vote"), ("MASS", "biopsy", "class"),
-        ("ISLR", "OJ", "Purchase"), ("Ecdat", "Mode", "choice"),
-        ("modeldata", "two_class_dat", "Class"), ("carData", "WVS", "poverty"),
+    (item.lower(), label, task, tables.rdataset(package, item))
+    for task, package, item, label in (
+        ("classification", "modeldata", "cells", "class"),
+        ("classification", "survival", "nwtco", "rel"),
+        ("classification", "modeldata", "ad_data", "Class"),
+        ("classification", "Stat2Data", "Titanic", "Survived"),
+        ("classification", "MASS", "fgl", "type"),
+        ("classification", "modeldata", "leaf_id_flavia", "species"),
+        ("classification", "AER", "HMDA", "deny"),
+        ("classification", "carData", "Chile", "vote"),
+        ("classification", "MASS", "biopsy", "class"),
+        ("classification", "ISLR", "OJ", "Purchase"),
+        ("classification", "Ecdat", "Mode", "choice"),
+        ("classification", "modeldata", "two_class_dat", "Class"),
+        ("classification", "carData", "WVS", "poverty"),
+        ("regression", "modeldata", "Sacramento", "price"),
+        ("regression", "modeldata", "car_prices", "Price"),
+        ("regression", "ISLR", "Carseats", "Sales"),
+        ("regression", "MASS", "Boston", "medv"),
     )
 ]
 TRIALS = 60
@@ -92,10 +103,12 @@ def caviar(program, name, variant):
         with tempfile.TemporaryDirectory() as folder:
             train.to_csv(os.path.join(folder, "train.csv"), index=False)
             test.drop(columns=[label]).to_csv(os.path.join(folder, "test.csv"), index=False)
+            top, sections = (variant + "[").split("[", 1)
+            sections = ("[" + sections)[:-1]
             text = (
-                f'name = "s"\nseed = {seed}\n[data]\nsource = "train.csv"\n'
+                f'name = "s"\nseed = {seed}\n{top}\n[data]\nsource = "train.csv"\n'
                 f"label = {json.dumps(label)}\ntask = {json.dumps(task)}\n"
-                f"validation = {SHARE}\ntest = 0\n[search]\ntrials = {TRIALS}\n{variant}"
+                f"validation = {SHARE}\ntest = 0\n[search]\ntrials = {TRIALS}\n{sections}"
             )
             with open(os.path.join(folder, "s.toml"), "w", encoding="utf-8") as file:
                 file.write(text)
