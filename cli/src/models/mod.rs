@@ -29,8 +29,8 @@ fn load(path: &Path) -> anyhow::Result<Model> {
             "this model is for other programs; to write one that Caviar reads: caviar model NAME, \
              without --format"
         } else {
-            "expected a folder that caviar model has written, or its file model.caviar; a sweep has \
-             none until: caviar model NAME"
+            "expected a folder that caviar model has written, or its file model.caviar; to write \
+             that of a sweep: caviar model NAME"
         };
         Failure::hinted(format!("{} cannot be read: {error}", file.display()), hint).in_input()
     })?;

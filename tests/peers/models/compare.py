@@ -46,7 +46,6 @@ def make(caviar, model, raw, folder):
         rows = models.damage(config, names, rows)
         header = names if model.get("has_header", True) else None
         models.write(os.path.join(folder, later), header, rows)
-        models.write(os.path.join(folder, "named.csv"), names, rows)
     for output in ("plain", "folded"):
         call([caviar, "predict", output, later, "-o", output + ".csv"], folder)
     if read(folder, "plain.csv") != read(folder, "folded.csv"):
@@ -160,7 +159,7 @@ def commands(kind, folder, paths):
     if kind == "torch":
         return [("model.py", [os.path.join(folder, "plain"), paths["core"]])]
     if kind == "readme":
-        return [("", [os.path.join(folder, "plain"), os.path.join(folder, "named.csv")])]
+        return [("", [os.path.join(folder, "plain"), os.path.join(folder, "later.csv")])]
     return [
         (f"{name}{', folded' * (output == 'folded')}", [f"{folder}/{output}/{name}", paths[form]])
         for form, name in [("raw", "model.onnx"), ("core", "model-core.onnx")]

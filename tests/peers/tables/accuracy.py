@@ -15,8 +15,9 @@ lines of caviar to run that again.
 RealMLP-TD has two threads, or OMP_NUM_THREADS: on a busy machine one is several times faster.
 
 `--variant NAME=FILE` runs Caviar again with the sections of a TOML file, such as `[fixed]`, to see
-what one ingredient gains. A line before the sections, such as `preset = "basic"`, counts too. Defaults are decided on other tables, those of `--development`: what is chosen
-on the tables of the test looks better there than it is.
+what one ingredient gains. A line before the sections, such as `preset = "basic"`, counts too.
+Defaults are decided on other tables, those of `--development`: what is chosen on the tables of the
+test looks better there than it is.
 """
 
 import argparse
