@@ -350,3 +350,28 @@ fn a_model_is_trained_again_on_all_rows() {
     assert!(again.starts_with("from-block: "), "{again}");
     assert_eq!(bytes("from-block"), bytes("again"));
 }
+
+#[test]
+fn a_model_repeats_what_can_mislead_and_one_for_other_programs_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    // The last column is the label under another name.
+    let twice = |line: &str| format!("{line};{}\n", line.rsplit(';').next().unwrap());
+    let leaky: String = table(120).lines().map(twice).collect();
+    let leaky = leaky.replacen(";kind;kind", ";kind;outcome", 1);
+    std::fs::write(folder.join("train.csv"), leaky).unwrap();
+    std::fs::write(folder.join("s.toml"), sweep("kinds", "train.csv", "")).unwrap();
+    stdout(folder, &["run", "s.toml", "--slots", "1"]);
+    let output = caviar(folder, &["model", "kinds", "-o", "m", "--format", "onnx"]);
+    let said = String::from_utf8(output.stderr).unwrap();
+    let warning = "\"outcome\" predicts the label almost without the other columns";
+    assert!(said.contains(&format!("warning: {warning}")), "{said}");
+    let card = std::fs::read_to_string(folder.join("m/README.md")).unwrap();
+    let intro = "The data can make these figures mislead:\n\n- ";
+    assert!(card.contains(&format!("{intro}{warning}")), "{card}");
+
+    let error = refusal(folder, &["predict", "m", "train.csv"]);
+    assert!(error.contains("hint: this model is for other programs"), "{error}");
+    let error = refusal(folder, &["predict", "kinds", "train.csv"]);
+    assert!(error.contains("to write that of a sweep: caviar model NAME"), "{error}");
+}
