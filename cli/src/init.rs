@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use caviar_common::data::{DataNote, DataSpec, DataSummary, NoteLevel, TableSpec, Task};
 use caviar_common::ids::Name;
+use caviar_common::metric::Metric;
 use caviar_common::space::{Domain, Parameter};
 use caviar_common::spec::file::parse;
 use caviar_common::spec::{Objective, SweepSpec};
@@ -125,12 +126,22 @@ test = 0.1                         # fraction of the rows that score the winner,
 
 /// The metric that the preset chooses, and one that the author might rather have.
 fn objective(task: Task, objective: &Objective) -> String {
-    let (is, other) = match task {
-        Task::Classification => ("surprise at the right classes", "validation_accuracy"),
-        Task::Regression => ("squared error", "mae"),
+    let comment = match (&objective.metric, task) {
+        (Metric::ValidationLoss, Task::Classification) => {
+            "least surprise at the right classes; or \"validation_accuracy\""
+        }
+        (Metric::ValidationLoss, Task::Regression) => "least squared error; or \"mae\"",
+        (
+            Metric::TrainLoss
+            | Metric::TrainAccuracy
+            | Metric::ValidationAccuracy
+            | Metric::Measure(_)
+            | Metric::Named(_),
+            _,
+        ) => "the share of right classes; or \"validation_loss\"",
     };
     let metric = format!("metric = {:?}", objective.metric.name());
-    format!("[objective]\n{metric:<35}# least {is}; or {other:?}\n")
+    format!("[objective]\n{metric:<35}# {comment}\n")
 }
 
 fn space_line(parameter: &Parameter) -> String {
@@ -182,7 +193,8 @@ fn stem(data: &Path) -> String {
 /// A legal name of a sweep, as near to the name of the data as possible.
 fn name_of(file: &Path) -> anyhow::Result<Name> {
     let legal = |c: char| if c.is_ascii_alphanumeric() || "-_".contains(c) { c } else { '-' };
-    let name: String = stem(file).chars().map(legal).take(64).collect();
+    let stem = file.file_stem().unwrap_or_default().to_string_lossy();
+    let name: String = stem.chars().map(legal).take(64).collect();
     let name = name.trim_start_matches(['-', '_']);
     let parsed = Name::parse_sweep("name", name);
     parsed.or_else(|_| Name::parse_sweep("name", "sweep")).map_err(|it| anyhow::anyhow!("{it}"))
@@ -260,6 +272,7 @@ mod tests {
             written(&rows(|n| ["x", "y"][usize::from(n % 2 == 1)].to_owned()), Some("kind"));
         assert_eq!(spec.name.as_str(), "out", "two files of one table are two sweeps");
         assert_eq!(name_of(Path::new("a/iris data.toml")).unwrap().as_str(), "iris-data");
+        assert_eq!(name_of(Path::new("my.v2.toml")).unwrap().as_str(), "my-v2");
         assert_eq!((spec.search.trials, spec.data.task), (5, Some(Task::Classification)));
         assert_eq!(spec.data.label.as_deref(), Some("kind"));
         let mut default = spec.clone();

@@ -12,6 +12,7 @@ mod selection;
 pub(crate) use export::model;
 pub(crate) use refit::refit;
 
+use std::io::ErrorKind;
 use std::path::Path;
 
 use caviar_model::Model;
@@ -25,7 +26,9 @@ const MODEL_FILE: &str = "model.caviar";
 fn load(path: &Path) -> anyhow::Result<Model> {
     let file = if path.is_dir() { path.join(MODEL_FILE) } else { path.to_owned() };
     let bytes = std::fs::read(&file).map_err(|error| {
-        let hint = if path.join("config.json").exists() {
+        let is_other = |name| path.join(name).exists();
+        let others = ["model.onnx", "model-core.onnx", "model.safetensors"];
+        let hint = if error.kind() == ErrorKind::NotFound && others.into_iter().any(is_other) {
             "this model is for other programs; to write one that Caviar reads: caviar model NAME, \
              without --format"
         } else {

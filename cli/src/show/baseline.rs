@@ -1,5 +1,6 @@
 //! What a model without inputs reaches, next to the winner.
 
+use caviar_common::data::{DataSpec, SplitSpec};
 use caviar_common::measure::Measure;
 use caviar_common::metric::{Measured, Metric, Point, Score};
 use caviar_common::numbers::{real, to_usize};
@@ -26,17 +27,23 @@ pub(super) fn verdict(sweep: &SweepView, best: &TrialView) -> Option<String> {
     let baseline = sweep.data.baseline?;
     let Some(Point::Network(counting)) = &best.counting else { return None };
     let metric = &sweep.spec.objective.metric;
+    let is_drawn = is_drawn(&sweep.spec.data);
     // The winner is the best of many looks at the validation split, and looks at the test once.
     let looks = u64::from(sweep.spec.search.trials) * u64::from(sweep.spec.max_epochs());
-    let (rows, later) = (sweep.data.validation, sweep.data.test);
-    if !is_better(&counting.validation, &baseline.validation, &Looks { metric, rows, looks }) {
+    let rows = sweep.data.validation;
+    let later = Looks { metric, rows: sweep.data.test, looks: 1, is_drawn };
+    if !is_better(
+        &counting.validation,
+        &baseline.validation,
+        &Looks { metric, rows, looks, is_drawn },
+    ) {
         return Some(
             "no better than the baseline on the validation split: the inputs did not help"
                 .to_owned(),
         );
     }
     let test = sweep.test.as_ref().and_then(|test| test.score)?;
-    if !is_better(&test, &baseline.test?, &Looks { metric, rows: later, looks: 1 }) {
+    if !is_better(&test, &baseline.test?, &later) {
         return Some(
             "no better than the baseline on the test split: the validation score flatters"
                 .to_owned(),
@@ -50,22 +57,34 @@ struct Looks<'a> {
     metric: &'a Metric,
     rows: u64,
     looks: u64,
+    /// Whether the rows are like those of the training, and count the same.
+    is_drawn: bool,
+}
+
+/// Whether the splits are drawn at random, and every row counts once. Only then the shares of the
+/// classes in the training split are those of the rows that are judged.
+const fn is_drawn(data: &DataSpec) -> bool {
+    let SplitSpec { group, time, validation_source, test_source, .. } = &data.split;
+    let is_given = validation_source.is_some() || test_source.is_some();
+    group.is_none() && time.is_none() && !is_given && data.weights.column.is_none()
 }
 
 /// Whether a score is better than that of the baseline, and not by luck.
 ///
 /// An accuracy is better if it is above that of the baseline by more than its standard error, the
 /// root of p (1 - p) / rows. With an objective other than the accuracy, a likelihood suffices that
-/// is 20 times that of the baseline for every look. If the inputs are of no use, a fixed prediction
-/// reaches that factor at most once in 20 times (Markov's inequality), and the best of `looks`
-/// predictions too. For regression the losses are compared, and an area under the ROC curve is
-/// better above 0.5.
+/// is 20 times that of the baseline for every look, if the splits are drawn at random. If the
+/// inputs are of no use, a fixed prediction reaches that factor at most once in 20 times (Markov's
+/// inequality), and the best of `looks` predictions too. For regression the losses are compared,
+/// and an area under the ROC curve is better above 0.5.
 fn is_better(score: &Score, baseline: &Score, of: &Looks<'_>) -> bool {
     let rows = real(to_usize(of.rows.max(1)));
     let Some((accuracy, share)) = score.accuracy.zip(baseline.accuracy) else {
         return score.loss < baseline.loss;
     };
-    let is_more_accurate = accuracy > share + (share * (1.0 - share) / rows).sqrt();
+    // Where the baseline is right about no row, or about all, one row more is luck.
+    let likely = share.clamp(1.0 / rows, 1.0 - 1.0 / rows);
+    let is_more_accurate = accuracy > share + (likely * (1.0 - likely) / rows).sqrt();
     if matches!(of.metric, Metric::ValidationAccuracy | Metric::TrainAccuracy) {
         return is_more_accurate;
     }
@@ -73,7 +92,8 @@ fn is_better(score: &Score, baseline: &Score, of: &Looks<'_>) -> bool {
         return value > 0.5;
     }
     let gained = rows * (baseline.loss - score.loss);
-    is_more_accurate || gained > (LEAST_FACTOR * real(to_usize(of.looks.max(1)))).ln()
+    is_more_accurate
+        || of.is_drawn && gained > (LEAST_FACTOR * real(to_usize(of.looks.max(1)))).ln()
 }
 
 #[cfg(test)]
@@ -104,7 +124,7 @@ mod tests {
         let baseline = score(Some(0.5), 0.7);
         let is_better = |score: Score, rows| {
             let metric = &Metric::ValidationAccuracy;
-            is_better(&score, &baseline, &Looks { metric, rows, looks: 1 })
+            is_better(&score, &baseline, &Looks { metric, rows, looks: 1, is_drawn: true })
         };
         assert!(is_better(score(Some(0.56), 0.9), 100));
         assert!(!is_better(score(Some(0.55), 0.1), 100), "one standard error is 0.05");
@@ -113,15 +133,15 @@ mod tests {
 
     #[test]
     fn a_loss_is_better_if_that_many_looks_would_not_have_found_it() {
-        let is_better = |accuracy: Option<f64>, gain: f64, looks| {
+        let judged = |accuracy: Option<f64>, gain: f64, looks, is_drawn| {
             let score = Score { accuracy, loss: 0.7 - gain, measured: None };
             let baseline = Score { accuracy: accuracy.map(|_| 0.9), loss: 0.7, measured: None };
-            is_better(
-                &score,
-                &baseline,
-                &Looks { metric: &Metric::ValidationLoss, rows: 100, looks },
-            )
+            let metric = &Metric::ValidationLoss;
+            super::is_better(&score, &baseline, &Looks { metric, rows: 100, looks, is_drawn })
         };
+        let is_better = |accuracy, gain, looks| judged(accuracy, gain, looks, true);
+        assert!(!judged(Some(0.9), 0.5, 1, false), "the shares may have changed");
+        assert!(judged(Some(0.94), 0.0, 1, false), "more accurate");
         // The logarithm of 20 is 2.996, and that of 20 times 1,000 is 9.903.
         assert!(is_better(Some(0.9), 0.0300, 1) && !is_better(Some(0.9), 0.0299, 1));
         assert!(is_better(Some(0.9), 0.0991, 1_000) && !is_better(Some(0.9), 0.0990, 1_000));

@@ -54,7 +54,9 @@ impl Embedded {
         seen.sort_by(|a, b| b.0.cmp(&a.0).then(a.1.cmp(&b.1)));
         let frequent = seen.iter().take(most).take_while(|(rows, _)| *rows >= LEAST_ROWS).count();
         let others = seen.iter().skip(frequent).map(|(rows, _)| rows).sum::<usize>();
-        let (has_missing, has_others) = (missing >= LEAST_SHARED, others >= LEAST_SHARED);
+        let has_missing = missing >= LEAST_SHARED;
+        // A missing value without a number of its own is one of the others.
+        let has_others = others + if has_missing { 0 } else { missing } >= LEAST_SHARED;
         seen.truncate(frequent);
         let mut own: Vec<u32> = seen.into_iter().map(|(_, code)| code).collect();
         own.sort_unstable();
@@ -126,6 +128,8 @@ mod tests {
         assert_eq!((fitted.missing, fitted.unknown, fitted.values), (3, 0, 3));
         let fitted = Embedded::fit(seen(&rare), 11, 9, 100);
         assert_eq!((fitted.missing, fitted.unknown, fitted.values), (2, 2, 2), "like a rare one");
+        let fitted = Embedded::fit(seen(&[2, 3, 1]), 3, 9, 100);
+        assert_eq!((fitted.missing, fitted.unknown, fitted.values), (3, 3, 3), "ten share it");
         let fitted = Embedded::fit(seen(&[2, 3]), 2, 9, 100);
         assert_eq!((fitted.missing, fitted.unknown, fitted.values), (0, 0, 2));
     }

@@ -42,6 +42,9 @@ const FEWEST_COPIES: usize = 3;
 /// Rows whose hashes are computed together.
 const HASHED_AT_ONCE: usize = 1 << 16;
 
+/// Most probabilities of the baseline that are made to measure it. A measure of more is left out.
+const MOST_PROBABILITIES: usize = 1 << 24;
+
 impl Dataset {
     /// The sizes, the digest, the baseline and the notes that a sweep stores, for this data split
     /// as `spec` says. It draws the splits, but copies nothing.
@@ -341,6 +344,9 @@ impl Prediction {
     ) -> Option<Predictions> {
         let predictions = match (self, targets) {
             (Self::Shares { counts, total }, Targets::Classes(classes)) => {
+                if rows.len().saturating_mul(counts.len()) > MOST_PROBABILITIES {
+                    return None;
+                }
                 let shares: Vec<f32> =
                     counts.iter().map(|count| single(count.max(0.5) / total)).collect();
                 let all = rows.iter().flat_map(|_| shares.iter().copied()).collect();

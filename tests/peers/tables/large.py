@@ -47,7 +47,7 @@ def write_table(path, size):
     with open(path, "w", encoding="utf-8") as file:
         file.write(",".join(f"x{column}" for column in range(COLUMNS)) + ",y\n")
         while file.tell() < size:
-            values = random.standard_normal((ROWS_AT_ONCE, COLUMNS)).round(4)
+            values = random.standard_normal((ROWS_AT_ONCE, COLUMNS)).round(6)
             classes = values @ factors + random.standard_normal(ROWS_AT_ONCE) > 0
             lines = (
                 ",".join(map(repr, row)) + (",yes\n" if is_yes else ",no\n")
