@@ -128,9 +128,9 @@ test = 0.1                         # fraction of the rows that score the winner,
 fn objective(task: Task, objective: &Objective) -> String {
     let comment = match (&objective.metric, task) {
         (Metric::ValidationLoss, Task::Classification) => {
-            "least surprise at the right classes; or \"validation_accuracy\""
+            "the log loss; or \"validation_accuracy\""
         }
-        (Metric::ValidationLoss, Task::Regression) => "least squared error; or \"mae\"",
+        (Metric::ValidationLoss, Task::Regression) => "the mean squared error; or \"mae\"",
         (
             Metric::TrainLoss
             | Metric::TrainAccuracy
@@ -138,7 +138,7 @@ fn objective(task: Task, objective: &Objective) -> String {
             | Metric::Measure(_)
             | Metric::Named(_),
             _,
-        ) => "the share of right classes; or \"validation_loss\"",
+        ) => "the share that is classified correctly",
     };
     let metric = format!("metric = {:?}", objective.metric.name());
     format!("[objective]\n{metric:<35}# {comment}\n")
@@ -190,7 +190,7 @@ fn stem(data: &Path) -> String {
     name.split('.').next().unwrap_or_default().to_owned()
 }
 
-/// A legal name of a sweep, as near to the name of the data as possible.
+/// A legal name of a sweep, as near to the name of its file as possible.
 fn name_of(file: &Path) -> anyhow::Result<Name> {
     let legal = |c: char| if c.is_ascii_alphanumeric() || "-_".contains(c) { c } else { '-' };
     let stem = file.file_stem().unwrap_or_default().to_string_lossy();

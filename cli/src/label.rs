@@ -7,7 +7,7 @@ use std::path::Path;
 
 use caviar_common::data::{DataSpec, Task};
 use caviar_common::limits::MAX_LABELS;
-use caviar_common::text::nearest;
+use caviar_common::text::likely;
 
 use crate::failure::Failure;
 use crate::progress::talk;
@@ -51,12 +51,10 @@ pub(crate) fn choose(path: &Path, given: &[String]) -> anyhow::Result<DataSpec> 
     Ok(data)
 }
 
-/// What to name instead of `label`: the column with nearly that name, or one of all.
+/// What to name instead of `label`: the column that is likely meant, or else any of them.
 fn columns_like(label: &str, names: &[String]) -> String {
-    let folded = |name: &&String| name.to_lowercase() == label.to_lowercase();
-    let near = names.iter().find(folded).map(String::as_str);
-    match near.or_else(|| nearest(label, names.iter().map(String::as_str))) {
-        Some(near) => format!("did you mean {near:?}?"),
+    match likely(label, names.iter().map(String::as_str)) {
+        Some(name) => format!("did you mean {name:?}?"),
         None => {
             let columns: Vec<String> = names.iter().map(|name| format!("{name:?}")).collect();
             format!("its columns are {}", columns.join(", "))

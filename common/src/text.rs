@@ -41,6 +41,14 @@ pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Opti
     (length <= COMPARED_CHARS && best.0 <= 1 + length / 4).then_some(best.2)
 }
 
+/// The known name that `name` most likely means: one that differs only in the case of its letters,
+/// or else the [`nearest`].
+pub fn likely<'a>(name: &str, known: impl IntoIterator<Item = &'a str> + Clone) -> Option<&'a str> {
+    let folded = name.to_lowercase();
+    let same = known.clone().into_iter().find(|known| known.to_lowercase() == folded);
+    same.or_else(|| nearest(name, known))
+}
+
 /// Longest prefix of each text that [`edit_distance`] compares, in characters. Names are shorter.
 const COMPARED_CHARS: usize = 64;
 

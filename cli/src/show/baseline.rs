@@ -52,7 +52,7 @@ pub(super) fn verdict(sweep: &SweepView, best: &TrialView) -> Option<String> {
     None
 }
 
-/// How often which rows were looked at, to find the least of which metric.
+/// What a score was chosen by: a metric of some rows, in a number of looks at them.
 struct Looks<'a> {
     metric: &'a Metric,
     rows: u64,

@@ -243,7 +243,7 @@ fn categories() -> Arc<Splits> {
 fn embedded_categories_take_the_memory_that_trial_bytes_reports_and_allocate_nothing() {
     let data = categories();
     let tables = data.schema.as_ref().unwrap().encoder.categories();
-    // The few values with one row in the training split share a number.
+    // The few values with one row in the training split are too few for a number.
     assert_eq!(tables.iter().map(|it| it.values).collect::<Vec<_>>(), [695, 70]);
     let (scaling, segments) = stages()[1];
     for optimizer in optimizers(1e-8) {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashSet};
 
 use caviar_common::data::{ColumnType, DataNote, DataSpec, Task};
-use caviar_common::text::nearest;
+use caviar_common::text::likely;
 
 use super::scan::{ColumnScan, Scan, numbered};
 use crate::error::{COLUMNS, DataError, GROUP, HEADER, IGNORE, TIME, TYPES, WEIGHT, shown};
@@ -328,9 +328,7 @@ pub(crate) fn listed(names: &[String]) -> String {
 
 /// The name that was probably meant by one that no column has.
 pub(crate) fn near<'a>(names: &'a [String], wanted: &str) -> Option<&'a str> {
-    let folded = |name: &&String| name.to_lowercase() == wanted.to_lowercase();
-    let near = names.iter().find(folded).map(String::as_str);
-    near.or_else(|| nearest(wanted, names.iter().map(String::as_str)))
+    likely(wanted, names.iter().map(String::as_str))
 }
 
 /// A likely correction of a name that no column has.
