@@ -127,7 +127,10 @@ def softmax(x, dim):
 
 
 def tensor(values, dtype=np.float32):
-    return np.array(values, dtype=dtype).astype(np.float64).view(Tensor)
+    values = np.array(values)
+    if values.dtype.kind in "iu":
+        return values.view(Tensor)
+    return values.astype(dtype).astype(np.float64).view(Tensor)
 
 
 def load_file(path):
