@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::io::{self, BufReader, Read, Seek, SeekFrom};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use arrow_array::{RecordBatch, RecordBatchReader};
 use arrow_ipc::reader::{FileReader, StreamReader};
@@ -13,6 +12,7 @@ use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
 use super::damaged;
 use super::envelope::Envelope;
+use super::guard::without_panic;
 use crate::error::{DataError, SOURCE};
 use crate::format::Format;
 use crate::limits::{MAX_FEATURES, MAX_VALUES};
@@ -193,8 +193,7 @@ fn guarded<T>(
     format: Format,
     read: impl FnOnce() -> Result<T, String>,
 ) -> Result<T, DataError> {
-    // What the closure changes is dropped after a panic.
-    let result = catch_unwind(AssertUnwindSafe(read));
-    let result = result.unwrap_or_else(|_| Err("its parts do not fit each other".to_owned()));
+    let result =
+        without_panic(read).unwrap_or_else(|| Err("its parts do not fit each other".to_owned()));
     result.map_err(|error| damaged(path, format, &error))
 }

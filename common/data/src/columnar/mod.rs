@@ -6,6 +6,7 @@
 mod column;
 mod envelope;
 mod file;
+mod guard;
 
 use arrow_array::RecordBatch;
 use arrow_schema::SchemaRef;
