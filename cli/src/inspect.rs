@@ -68,6 +68,7 @@ fn write(out: &mut impl Write, file: &str, inspection: &Inspection, page: Page) 
         Column::new("type"),
         Column::new("missing").ranked(2),
         Column::new("different").ranked(3),
+        Column::new("alone").ranked(2),
         Column::new("values").ended_at(16),
         Column::new("use").ranked(1),
     ]);
@@ -77,6 +78,7 @@ fn write(out: &mut impl Write, file: &str, inspection: &Inspection, page: Page) 
             column.kind.to_owned(),
             column.missing.map_or_else(String::new, |missing| share(missing, *rows)),
             column.different.map_or_else(String::new, |different| different.to_string()),
+            column.alone.map_or_else(String::new, |part| format!("{:.0} %", 100.0 * part)),
             values(column),
             usage(column).to_owned(),
         ]);

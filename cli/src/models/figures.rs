@@ -11,6 +11,10 @@ use crate::show::text;
 
 /// Most classes whose figures and confusions are shown.
 const MAX_CLASSES: usize = 20;
+/// Longest name of a class in a heading, in characters.
+const MAX_HEADING_CHARS: usize = 12;
+/// The heading of what a model without inputs reaches.
+const WITHOUT_INPUTS: &str = "without inputs";
 
 /// A value with its interval: `0.9833 [0.9611, 1]`.
 pub(super) fn value(figure: &Figure) -> String {
@@ -35,18 +39,26 @@ fn short(value: f64) -> String {
     }
 }
 
-/// The measures of several reports next to each other, one column for each.
+/// The measures of several reports next to each other, one column for each, and last what a model
+/// without inputs reaches on the rows of the last report.
 pub(super) fn table(reports: &[(&str, &Report)]) -> Table {
     let headings = reports.iter().map(|(name, _)| Column::new(*name));
-    let mut table = Table::new([Column::new("measure")].into_iter().chain(headings));
-    let Some((_, first)) = reports.first() else { return table };
-    for measure in first.figures.iter().map(|figure| figure.measure) {
+    let headings = [Column::new("measure")].into_iter().chain(headings);
+    let mut table = Table::new(headings.chain([Column::new(WITHOUT_INPUTS).ranked(1)]));
+    let Some((_, last)) = reports.last() else { return table };
+    for figure in &last.figures {
         let cells = reports
             .iter()
-            .map(|(_, report)| report.figure(measure).map_or_else(String::new, value));
-        table.row([measure.name().to_owned()].into_iter().chain(cells));
+            .map(|(_, report)| report.figure(figure.measure).map_or_else(String::new, value));
+        let cells = [figure.measure.name().to_owned()].into_iter().chain(cells);
+        table.row(cells.chain([without_inputs(figure)]));
     }
     table
+}
+
+/// What a model without inputs reaches.
+fn without_inputs(figure: &Figure) -> String {
+    figure.without_inputs.map_or_else(|| "undefined".to_owned(), short)
 }
 
 /// The names of the labels, if there are several; empty otherwise.
@@ -69,10 +81,22 @@ pub(super) fn outputs(report: &Report, schema: &Schema) -> Option<Table> {
 /// Precision, recall and the confusions of each class.
 pub(super) fn classes(report: &Report, names: &[String]) -> Option<Table> {
     let classes = report.classes.as_ref().filter(|_| names.len() <= MAX_CLASSES)?;
-    let headings = ["class", "rows", "precision", "recall", "F1"].map(Column::new);
-    let predicted = names.iter().map(|name| Column::new(format!("as {name}")));
-    let mut table = Table::new(headings.into_iter().chain(predicted));
-    for ((name, figures), row) in names.iter().zip(&classes.figures).zip(&classes.confusion) {
+    let class = Column::new("class").shortened_to(12);
+    let headings = ["rows", "precision", "recall", "F1"].map(Column::new);
+    let headings = [class].into_iter().chain(headings);
+    // Shortened headings of different classes could look alike, so long names have numbers.
+    let is_long = names.iter().any(|name| name.chars().count() > MAX_HEADING_CHARS);
+    let names: Vec<(String, String)> = names
+        .iter()
+        .enumerate()
+        .map(|(class, name)| match is_long {
+            true => (format!("{} {name}", class + 1), format!("as {}", class + 1)),
+            false => (name.clone(), format!("as {name}")),
+        })
+        .collect();
+    let predicted = names.iter().map(|(_, heading)| Column::new(heading));
+    let mut table = Table::new(headings.chain(predicted));
+    for (((name, _), figures), row) in names.iter().zip(&classes.figures).zip(&classes.confusion) {
         // A class without rows has no figures, and the averages leave it out.
         let judged = |number: f64| {
             if figures.support > 0.0 { short(number) } else { "-".to_owned() }
@@ -96,36 +120,67 @@ pub(super) fn markdown(reports: &[(String, Report)], schema: &Schema) -> String 
     let headings = reports
         .iter()
         .map(|(name, report)| format!(" {name}, {} |", text::count(to_u64(report.rows), "row")));
-    line(format!("| measure |{}", headings.collect::<String>()));
-    line(format!("|---|{}", "---|".repeat(reports.len())));
-    let Some((_, first)) = reports.first() else { return page };
-    for figure in &first.figures {
+    line(format!("| measure |{} {WITHOUT_INPUTS} |", headings.collect::<String>()));
+    line(format!("|---|{}---|", "---|".repeat(reports.len())));
+    let Some((_, last)) = reports.last() else { return page };
+    for figure in &last.figures {
         let cells = reports.iter().map(|(_, report)| {
             let figure = report.figure(figure.measure);
             format!(" {} |", figure.map_or_else(String::new, value))
         });
-        line(format!("| `{}` |{}", figure.measure.name(), cells.collect::<String>()));
+        let (name, constant) = (figure.measure.name(), without_inputs(figure));
+        line(format!("| `{name}` |{} {constant} |", cells.collect::<String>()));
     }
     for (output, label) in several(schema).into_iter().enumerate() {
         // A text in a cell: no sign of Markdown ends it.
         let label = label.replace(['|', '`', '\n', '\r'], " ");
-        for (place, figure) in first.figures.iter().enumerate() {
+        for (place, figure) in last.figures.iter().enumerate() {
+            let alone = last.outputs.get(output).and_then(|all| all.get(place));
+            let constant = alone.map_or_else(String::new, without_inputs);
             let cells = reports.iter().map(|(_, report)| {
                 let figure = report.outputs.get(output).and_then(|all| all.get(place));
                 format!(" {} |", figure.map_or_else(String::new, value))
             });
             let name = figure.measure.name();
-            line(format!("| `{name}` of `{label}` |{}", cells.collect::<String>()));
+            line(format!("| `{name}` of `{label}` |{} {constant} |", cells.collect::<String>()));
         }
     }
     line(String::new());
     line("In brackets are 95 % intervals, by the bootstrap over the rows.".to_owned());
+    if let Some((name, _)) = reports.last() {
+        line(format!(
+            "A model without inputs predicts the shares of the classes, or the mean, of the \
+             {name} rows."
+        ));
+    }
     page
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn long_names_of_classes_have_numbers_in_the_headings() {
+        let shown = |names: [&str; 2]| {
+            let probabilities = vec![0.9, 0.1, 0.2, 0.8];
+            let predictions =
+                caviar_metrics::Predictions::from_probabilities(2, vec![0, 1], probabilities);
+            let report = Report::of(&predictions.unwrap(), 1);
+            let mut out = Vec::new();
+            let table = classes(&report, &names.map(str::to_owned)).unwrap();
+            table.write(&mut out, crate::show::page::Page::default()).unwrap();
+            String::from_utf8(out).unwrap()
+        };
+        assert!(shown(["no", "yes"]).lines().next().unwrap().ends_with("as no  as yes"));
+        let long = shown(["Status: Charged Off", "Status: Fully Paid"]);
+        let expected = "\
+class                  rows  precision  recall  F1  as 1  as 2
+1 Status: Charged Off  1     1          1       1   1     0
+2 Status: Fully Paid   1     1          1       1   0     1
+";
+        assert_eq!(long, expected);
+    }
 
     #[test]
     fn numbers_are_short() {

@@ -21,6 +21,24 @@ pub(super) fn row(sweep: &SweepView) -> Option<String> {
     Some(format!("validation {}{test}", text::score(&baseline.validation)))
 }
 
+/// For regression, the part of the baseline's squared error that the best trial saves: the loss by
+/// itself has no unit that a person knows. `None` for classes, and if the objective is a measure,
+/// which says more.
+pub(super) fn saved(sweep: &SweepView, best: &TrialView) -> Option<String> {
+    let baseline = sweep.data.baseline?;
+    let Some(Point::Network(counting)) = &best.counting else { return None };
+    let part = |score: &Score, baseline: &Score| {
+        let part = 1.0 - score.loss / baseline.loss;
+        let is_shown = score.accuracy.is_none() && score.measured.is_none() && part.is_finite();
+        is_shown.then(|| text::number(part))
+    };
+    let validation = part(&counting.validation, &baseline.validation)?;
+    let test = sweep.test.as_ref().and_then(|test| test.score).zip(baseline.test);
+    let test = test.and_then(|(score, baseline)| part(&score, &baseline));
+    let test = test.map_or_else(String::new, |part| format!("; test {part}"));
+    Some(format!("validation {validation}{test} (1 - loss / loss of the baseline)"))
+}
+
 /// A sentence if the best trial, at its counting epoch, does not beat the baseline on the
 /// validation or the test split.
 pub(super) fn verdict(sweep: &SweepView, best: &TrialView) -> Option<String> {
@@ -116,6 +134,26 @@ mod tests {
         assert_eq!(verdict(&sweep, &best), None, "the last epoch is worse than the baseline");
         best.counting = best.last.clone();
         assert!(verdict(&sweep, &best).is_some());
+    }
+
+    #[test]
+    fn the_saved_part_of_the_squared_error_is_for_regression_only() {
+        let mut sweep = samples::sweep();
+        let score = |loss, accuracy| Score { loss, accuracy, measured: None };
+        sweep.data.baseline = Some(Baseline { validation: score(0.8, None), test: None });
+        let mut best = samples::trials().remove(2);
+        let Some(Point::Network(mut counting)) = best.counting else { panic!("it was trained") };
+        let mut saved = |validation| {
+            counting.validation = validation;
+            best.counting = Some(Point::Network(counting));
+            super::saved(&sweep, &best)
+        };
+        let expected = "validation 0.75 (1 - loss / loss of the baseline)";
+        assert_eq!(saved(score(0.2, None)).as_deref(), Some(expected));
+        assert_eq!(saved(score(0.2, Some(0.9))), None, "classes");
+        let value = 0.7;
+        let measured = Some(Measured { measure: Measure::R2, value });
+        assert_eq!(saved(Score { measured, ..score(0.2, None) }), None, "it has an R2");
     }
 
     #[test]

@@ -12,6 +12,8 @@ use crate::error::DataError;
 use crate::examples::Targets;
 use crate::file_error::FileError;
 use crate::forms::format_date;
+use crate::inputs::Inputs;
+use crate::leaks::part_alone;
 use crate::load::{column_names, read};
 use crate::memory::MemoryBudget;
 use crate::table::{Column, Why};
@@ -60,6 +62,9 @@ pub struct ColumnProfile {
     pub missing: Option<u64>,
     /// Different values, without the missing one; `None` if they were not counted.
     pub different: Option<u64>,
+    /// The part of the baseline's error, of wrong classes or of squares, that the column saves
+    /// without the others, from 0 to 1; `None` if it is no input, or there are too few rows.
+    pub alone: Option<f64>,
     /// The least and the greatest value and the median, as text.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub range: Option<[String; 3]>,
@@ -120,6 +125,7 @@ pub fn inspect(spec: &DataSpec) -> Result<Inspection, DataError> {
                     Why::FreeText(different) => different.map(to_u64),
                     Why::Ignored => None,
                 },
+                alone: None,
                 range: None,
                 frequent: Vec::new(),
             },
@@ -129,9 +135,12 @@ pub fn inspect(spec: &DataSpec) -> Result<Inspection, DataError> {
         profiles.insert(column.name.clone(), profile(column));
     }
     let dataset = Dataset::from_table(table, spec, label_field)?;
-    for name in dataset.column_names() {
-        if let Some(profile) = profiles.get_mut(&name) {
-            profile.is_input = true;
+    if let Inputs::Columns(columns) = dataset.inputs() {
+        for column in columns {
+            if let Some(profile) = profiles.get_mut(&column.name) {
+                profile.is_input = true;
+                profile.alone = part_alone(column, dataset.targets());
+            }
         }
     }
     let mut labels = dataset.labels().enumerate().map(|label| label_profile(&dataset, label));
@@ -175,6 +184,7 @@ fn profile(column: &Column) -> ColumnProfile {
         is_input: false,
         missing: Some(to_u64(missing)),
         different: Some(to_u64(different)),
+        alone: None,
         range,
         frequent,
     }

@@ -210,6 +210,38 @@ impl Predictions {
         self
     }
 
+    /// What a model without inputs predicts if it knows these rows: for every row the shares of
+    /// the classes, or the mean of each output. The weights are the same.
+    #[must_use]
+    pub fn without_inputs(&self) -> Self {
+        let weights = self.all_weights();
+        let total: f64 = weights.iter().sum();
+        let outputs = match &self.outputs {
+            Outputs::Classes { classes, truth, .. } => {
+                let mut shares = vec![0.0; *classes];
+                for (class, weight) in truth.iter().zip(&weights) {
+                    if let Some(share) = shares.get_mut(index(*class)) {
+                        *share += weight / total;
+                    }
+                }
+                // A sum of shares can round to more than 1.
+                let row: Vec<f32> =
+                    shares.into_iter().map(|share| single(share.min(1.0))).collect();
+                let (classes, truth) = (*classes, truth.clone());
+                Outputs::Classes { classes, probabilities: row.repeat(truth.len()), truth }
+            }
+            Outputs::Values { outputs, truth, .. } => {
+                let mut means = vec![0.0; *outputs];
+                for (row, weight) in truth.chunks(*outputs).zip(&weights) {
+                    means.iter_mut().zip(row).for_each(|(mean, it)| *mean += it * (weight / total));
+                }
+                let (outputs, truth) = (*outputs, truth.clone());
+                Outputs::Values { outputs, predicted: means.repeat(self.rows()), truth }
+            }
+        };
+        Self { outputs, weights: self.weights.clone() }
+    }
+
     fn new(outputs: Outputs) -> Result<Self, PredictionsError> {
         match &outputs {
             Outputs::Classes { classes, truth, probabilities } => {

@@ -33,6 +33,9 @@ pub struct Figure {
     pub value: Option<f64>,
     /// Its 95 % interval; `None` as described at [`interval`](crate::interval()).
     pub interval: Option<Interval>,
+    /// The value of a model without inputs: [`Predictions::without_inputs`].
+    #[serde(with = "stored::optional", default)]
+    pub without_inputs: Option<f64>,
 }
 
 /// The figures of each class.
@@ -82,9 +85,10 @@ impl Report {
 fn figures(predictions: &Predictions, seed: u64) -> Vec<Figure> {
     let measures: Vec<Measure> = predictions.task().measures().collect();
     let intervals = intervals(&measures, predictions, seed);
+    let constant = predictions.without_inputs();
     let figure = |(measure, interval)| {
-        let value = predictions.measure(measure);
-        Figure { measure, value, interval }
+        let (value, without_inputs) = (predictions.measure(measure), constant.measure(measure));
+        Figure { measure, value, interval, without_inputs }
     };
     measures.into_iter().zip(intervals).map(figure).collect()
 }

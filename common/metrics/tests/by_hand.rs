@@ -143,6 +143,23 @@ fn measures_of_values() {
 }
 
 #[test]
+fn a_model_without_inputs_predicts_the_shares_or_the_mean() {
+    // Class 0 has the weight 1 of 4, and class 1 the weight 3.
+    let probabilities = vec![f32::NAN, 0.5, 1.0, 0.0, 0.0, 1.0];
+    let classes = Predictions::from_probabilities(2, vec![0, 1, 1], probabilities).unwrap();
+    let constant = classes.with_weights(vec![1.0, 2.0, 1.0]).unwrap().without_inputs();
+    assert_close(constant.measure(Measure::Accuracy), 0.75);
+    assert_close(constant.measure(Measure::RocAuc), 0.5);
+    let entropy = -(0.75 * 0.75f64.ln() + 0.25 * 0.25f64.ln());
+    assert_close(constant.measure(Measure::LogLoss), entropy);
+
+    let two = Predictions::from_rows(2, vec![1.0, 5.0, 3.0, 9.0], vec![0.0; 4]).unwrap();
+    let constant = two.without_inputs();
+    assert_close(constant.measure(Measure::Mae), 1.5);
+    assert_close(constant.measure(Measure::R2), 0.0);
+}
+
+#[test]
 fn nan_is_wrong_or_makes_the_measure_nan() {
     let probabilities = vec![f32::NAN, f32::NAN, 0.25, 0.75];
     let predictions = Predictions::from_probabilities(2, vec![0, 1], probabilities).unwrap();
@@ -289,6 +306,8 @@ fn a_report_has_the_measures_of_its_task() {
     for figure in &report.figures {
         assert_eq!(figure.value, predictions.measure(figure.measure));
         assert_eq!(figure.interval, interval(figure.measure, &predictions, 9));
+        let constant = predictions.without_inputs();
+        assert_eq!(figure.without_inputs, constant.measure(figure.measure));
     }
     let classes = report.classes.as_ref().unwrap();
     assert_eq!(classes.confusion, [[1.0, 0.0, 0.0], [1.0, 1.0, 1.0], [0.0, 0.0, 1.0]]);

@@ -47,8 +47,8 @@ pub(crate) enum DateForm {
     NameDayYear,
     /// `2024-12`, read as the first day of the month. The month has two digits.
     YearMonth,
-    /// `Dec 2024`, read as the first day of the month.
-    NameYear,
+    /// `Dec 2024`, `Dec-2024`, read as the first day of the month.
+    NameYear(Separator),
     /// `12:30`, `12:30:15`, `1:30 PM`: a time without a date, read as a fraction of the day.
     TimeOfDay,
 }
@@ -89,7 +89,7 @@ impl Separator {
 impl DateForm {
     /// All forms of columns, in the order of preference. It matters only for dates such as
     /// `01/02/2024`, whose first number is read as the month if the column does not rule that out.
-    pub(super) const ALL: [Self; 14] = [
+    pub(super) const ALL: [Self; 15] = [
         Self::YearMonthDay(Separator::Dash),
         Self::YearMonthDay(Separator::Slash),
         Self::YearMonthDay(Separator::Point),
@@ -103,7 +103,8 @@ impl DateForm {
         Self::DayNameYear(Separator::Dash),
         Self::NameDayYear,
         Self::YearMonth,
-        Self::NameYear,
+        Self::NameYear(Separator::Blank),
+        Self::NameYear(Separator::Dash),
         Self::TimeOfDay,
     ];
 
@@ -116,7 +117,7 @@ impl DateForm {
             | Self::DayNameYear(_)
             | Self::NameDayYear
             | Self::YearMonth
-            | Self::NameYear
+            | Self::NameYear(_)
             | Self::TimeOfDay => None,
         }
     }
@@ -156,7 +157,7 @@ impl DateForm {
                 scanner.blanks()?;
                 scanner.time()
             }
-            Self::YearMonth | Self::NameYear | Self::TimeOfDay => None,
+            Self::YearMonth | Self::NameYear(_) | Self::TimeOfDay => None,
         }
     }
 
@@ -203,9 +204,9 @@ impl DateForm {
                 scanner.separator(Separator::Dash)?;
                 (year, month(scanner.digits(2, 2)?)?, 1)
             }
-            Self::NameYear => {
+            Self::NameYear(separator) => {
                 let month = scanner.month_name()?;
-                scanner.blanks()?;
+                scanner.separator(separator)?;
                 (scanner.long_year()?, month, 1)
             }
             Self::TimeOfDay => return None,
@@ -458,7 +459,9 @@ impl fmt::Display for DateForm {
             }
             Self::NameDayYear => f.write_str("dates such as Dec 31, 2024"),
             Self::YearMonth => f.write_str("months such as 2024-12"),
-            Self::NameYear => f.write_str("months such as Dec 2024"),
+            Self::NameYear(separator) => {
+                write!(f, "months such as Dec{}2024", separator.mark())
+            }
             Self::TimeOfDay => f.write_str("times of day such as 12:30"),
         }
     }

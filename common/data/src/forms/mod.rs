@@ -101,7 +101,7 @@ const BOOLEANS: u32 = numbers::COUNT;
 /// The first bit of the dates, after those of the booleans.
 const DATES: u32 = BOOLEANS + 5;
 /// The number of all forms.
-const FORMS: u32 = DATES + 14;
+const FORMS: u32 = DATES + 15;
 
 impl Candidates {
     pub(crate) const fn new() -> Self {
