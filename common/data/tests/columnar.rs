@@ -20,6 +20,8 @@ use arrow_schema::{ArrowError, DataType, Field, Schema};
 use caviar_common::data::{ColumnType, DataSpec, TableSpec, Task};
 use caviar_data::{Dataset, ReadOptions, RowBatch, SchemaReader, Truth, header, inspect, split};
 use parquet::arrow::ArrowWriter;
+use parquet::basic::{Compression, GzipLevel, ZstdLevel};
+use parquet::file::properties::{WriterProperties, WriterVersion};
 use support::Folder;
 
 const ROWS: usize = 5;
@@ -258,6 +260,62 @@ fn a_size_that_no_machine_has_is_refused_before_it_is_allocated() {
         assert_eq!(field, "data.source");
         assert!(text.ends_with("its columns are too large after decompression"), "{text}");
     }
+}
+
+/// The limits on what pages state are those of the formats, so no correct file exceeds them.
+#[test]
+fn columns_that_compress_well_are_read_in_every_compression() {
+    let rows = 100_000;
+    let values: ArrayRef = Arc::new(Int64Array::from_iter_values((0..rows).map(|row| row % 2)));
+    let same: ArrayRef = Arc::new(Int64Array::from_iter_values((0..rows).map(|row| row / 50_000)));
+    let columns = [("x", same), ("label", values)];
+    let batch = RecordBatch::try_from_iter(columns).unwrap();
+    for compression in [
+        Compression::UNCOMPRESSED,
+        Compression::SNAPPY,
+        Compression::LZ4,
+        Compression::LZ4_RAW,
+        Compression::GZIP(GzipLevel::try_new(9).unwrap()),
+        Compression::ZSTD(ZstdLevel::try_new(19).unwrap()),
+    ] {
+        for version in [WriterVersion::PARQUET_1_0, WriterVersion::PARQUET_2_0] {
+            for has_dictionary in [false, true] {
+                let properties = WriterProperties::builder()
+                    .set_compression(compression)
+                    .set_writer_version(version)
+                    .set_dictionary_enabled(has_dictionary)
+                    .build();
+                let mut writer =
+                    ArrowWriter::try_new(Vec::new(), batch.schema(), Some(properties)).unwrap();
+                writer.write(&batch).unwrap();
+                let folder = Folder::with(&[("t.parquet", writer.into_inner().unwrap())]);
+                let data = folder.load("t.parquet", Some("label"), None).unwrap();
+                assert_eq!(data.column(0).iter().sum::<f64>(), 50_000.0, "{compression:?}");
+            }
+        }
+    }
+}
+
+/// Without the check, the reader asks for the memory of the values, and the process ends.
+#[test]
+fn a_parquet_page_that_states_a_size_beyond_its_bytes_is_refused() {
+    let corpus = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/corpus/parquet");
+    let error = |file: &str| {
+        let bytes = std::fs::read(corpus.join(file)).unwrap();
+        let folder = Folder::with(&[("t.parquet", bytes)]);
+        folder.error(&folder.spec("t.parquet", Some("k"), None)).1
+    };
+    let text = error("oom_dictionary_values");
+    assert!(text.ends_with("a dictionary states more values than it has bytes for"), "{text}");
+    // The uncompressed size of the first page of a correct file, raised to 2 GiB.
+    let mut bytes = std::fs::read(corpus.join("seed_snappy")).unwrap();
+    let head = [0x15, 0x04, 0x15];
+    assert_eq!(bytes[4..7], head, "the head of the first page: the type 2, and then the size");
+    let length = bytes[7..].iter().position(|byte| *byte < 0x80).unwrap() + 1;
+    bytes.splice(7..7 + length, [0xfe, 0xff, 0xff, 0xff, 0x0f]);
+    let folder = Folder::with(&[("t.parquet", bytes)]);
+    let (_, text) = folder.error(&folder.spec("t.parquet", Some("k"), None));
+    assert!(text.ends_with("more bytes than its compression can have saved"), "{text}");
 }
 
 #[test]

@@ -13,6 +13,7 @@ use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use super::damaged;
 use super::envelope::Envelope;
 use super::guard::without_panic;
+use super::pages::check_pages;
 use crate::error::{DataError, SOURCE};
 use crate::format::Format;
 use crate::limits::{MAX_FEATURES, MAX_VALUES};
@@ -110,6 +111,10 @@ impl File {
         let Self { path, format, reader, .. } = self;
         let reader: Box<dyn RecordBatchReader> = match reader {
             Reader::Parquet(builder) => {
+                let mut pages = open(&path)?;
+                guarded(&path, format, || {
+                    check_pages(&mut pages, builder.metadata(), columns, MAX_BYTES)
+                })?;
                 let roots = columns.iter().copied();
                 let mask = ProjectionMask::roots(builder.parquet_schema(), roots);
                 let builder = builder.with_projection(mask).with_batch_size(BATCH_ROWS);

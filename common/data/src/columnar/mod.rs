@@ -7,6 +7,7 @@ mod column;
 mod envelope;
 mod file;
 mod guard;
+mod pages;
 
 use arrow_array::RecordBatch;
 use arrow_schema::SchemaRef;
