@@ -154,7 +154,7 @@ mod tests {
                 (["f", "m", "m"][n % 3], if n.is_multiple_of(4) { "" } else { "30.5" });
             format!("{n},{sex},{age},2024-01-{:02},person {n},{}\n", 1 + n % 28, n % 2)
         };
-        let rows: String = (1..=40).map(row).collect();
+        let rows: String = (1..=60).map(row).collect();
         std::fs::write(&path, format!("id,sex,age,day,name,target\n{rows}")).unwrap();
         let data = label::choose(&path, &[]).unwrap();
         let inspection = caviar_data::inspect(&data).unwrap();

@@ -30,13 +30,13 @@ pub(super) fn saved(sweep: &SweepView, best: &TrialView) -> Option<String> {
     let part = |score: &Score, baseline: &Score| {
         let part = 1.0 - score.loss / baseline.loss;
         let is_shown = score.accuracy.is_none() && score.measured.is_none() && part.is_finite();
-        is_shown.then(|| text::number(part))
+        is_shown.then(|| format!("{:.1} %", 100.0 * part))
     };
     let validation = part(&counting.validation, &baseline.validation)?;
     let test = sweep.test.as_ref().and_then(|test| test.score).zip(baseline.test);
     let test = test.and_then(|(score, baseline)| part(&score, &baseline));
     let test = test.map_or_else(String::new, |part| format!("; test {part}"));
-    Some(format!("validation {validation}{test} (1 - loss / loss of the baseline)"))
+    Some(format!("validation {validation}{test} of the baseline's squared error"))
 }
 
 /// A sentence if the best trial, at its counting epoch, does not beat the baseline on the
@@ -148,7 +148,7 @@ mod tests {
             best.counting = Some(Point::Network(counting));
             super::saved(&sweep, &best)
         };
-        let expected = "validation 0.75 (1 - loss / loss of the baseline)";
+        let expected = "validation 75.0 % of the baseline's squared error";
         assert_eq!(saved(score(0.2, None)).as_deref(), Some(expected));
         assert_eq!(saved(score(0.2, Some(0.9))), None, "classes");
         let value = 0.7;

@@ -1,19 +1,18 @@
 //! How well one column predicts the label without the others.
 //!
 //! The rows are put into groups by the value of the column, numbers into groups of equal size. A
-//! row is predicted from the others of its group: their most frequent class, or their mean. The
-//! part of the baseline's error that this saves is what the column gives alone.
+//! row is predicted from the others of its group: their most frequent class, or their mean; where
+//! that is better, a number from its neighbours in the order of the column. The part of the
+//! baseline's error that this saves is what the column gives alone. Every row counts once.
 //!
 //! A column that is nearly right everywhere is a suspect: perhaps it was made from the label. For
 //! that, each group gets its most frequent class, and a number is predicted from its neighbours in
 //! the order of the column, the mean of the label before and the label after it.
 
-use std::collections::BTreeMap;
-
 use caviar_common::data::ColumnType;
 use caviar_common::numbers::real;
 
-use crate::examples::Targets;
+use crate::examples::{Numbers, Targets};
 use crate::table::Column;
 
 /// Most rows that are looked at, evenly from the whole table.
@@ -47,13 +46,8 @@ pub(crate) fn predicts_label(column: &Column, targets: &Targets<f64>) -> bool {
             errors <= MOST_ERRORS * real(labels.len()) && errors <= MOST_OF_BASELINE * baseline
         }
         Targets::Values(numbers) => {
-            let value = |row: &usize| column.cells.get(*row);
-            let mut order: Vec<usize> =
-                sample.iter().copied().filter(|row| !value(row).is_nan()).collect();
-            order.sort_by(|a, b| value(a).total_cmp(&value(b)));
             let predicts = |output| {
-                let of_row = |&row: &usize| numbers.row(row).get(output).copied();
-                let labels: Vec<f64> = order.iter().filter_map(of_row).collect();
+                let labels = neighbours(column, &sample, numbers, output);
                 labels.len() >= FEWEST_ROWS && left_by_neighbours(&labels) <= MOST_VARIANCE
             };
             (0..numbers.outputs()).any(predicts)
@@ -77,13 +71,35 @@ pub(crate) fn part_alone(column: &Column, targets: &Targets<f64>) -> Option<f64>
         Targets::Values(numbers) => {
             let of_output = |output| {
                 let of_row = |&row: &usize| numbers.row(row).get(output).copied();
-                left_by_others(&groups, &sample.iter().filter_map(of_row).collect::<Vec<_>>())
+                let left =
+                    left_by_others(&groups, &sample.iter().filter_map(of_row).collect::<Vec<_>>());
+                let ordered = neighbours(column, &sample, numbers, output);
+                match column.kind {
+                    // Groups of numbers are coarse.
+                    ColumnType::Number | ColumnType::Date if ordered.len() == sample.len() => {
+                        left.min(left_by_neighbours(&ordered))
+                    }
+                    _ => left,
+                }
             };
             (0..numbers.outputs()).map(of_output).fold(f64::NAN, f64::min)
         }
     };
     let part = 1.0 - left;
     part.is_finite().then_some(part.clamp(0.0, 1.0))
+}
+
+/// The labels of an output in the order of the column, without the rows that lack its value.
+fn neighbours(
+    column: &Column,
+    sample: &[usize],
+    numbers: &Numbers<f64>,
+    output: usize,
+) -> Vec<f64> {
+    let value = |row: &usize| column.cells.get(*row);
+    let mut order: Vec<usize> = sample.iter().copied().filter(|row| !value(row).is_nan()).collect();
+    order.sort_by(|a, b| value(a).total_cmp(&value(b)));
+    order.iter().filter_map(|&row| numbers.row(row).get(output).copied()).collect()
 }
 
 /// The rows that are looked at; `None` if there are too few.
@@ -94,17 +110,22 @@ fn sample(rows: usize) -> Option<Vec<usize>> {
 }
 
 /// The share of the variance that is left if each number is predicted as the mean of the others of
-/// its group. A row alone in its group gets the mean of all.
+/// its group. A row alone in its group gets the mean of all. NaN if all numbers are equal.
 fn left_by_others(groups: &[usize], labels: &[f64]) -> f64 {
+    if labels.windows(2).all(|two| two.first() == two.last()) {
+        return f64::NAN;
+    }
     let mean = labels.iter().sum::<f64>() / real(labels.len());
-    let mut sums: BTreeMap<usize, (f64, f64)> = BTreeMap::new();
+    let count = groups.iter().max().map_or(0, |last| last + 1);
+    let mut sums = vec![(0.0, 0.0); count];
     for (&group, label) in groups.iter().zip(labels) {
-        let (rows, sum) = sums.entry(group).or_default();
-        *rows += 1.0;
-        *sum += label - mean;
+        if let Some((rows, sum)) = sums.get_mut(group) {
+            *rows += 1.0;
+            *sum += label - mean;
+        }
     }
     let (mut left, mut all) = (0.0, 0.0);
-    for (group, label) in groups.iter().zip(labels) {
+    for (&group, label) in groups.iter().zip(labels) {
         let (rows, sum) = sums.get(group).copied().unwrap_or_default();
         let label = label - mean;
         let others = if rows > 1.0 { (sum - label) / (rows - 1.0) } else { 0.0 };
@@ -163,52 +184,46 @@ fn groups(column: &Column, sample: &[usize]) -> Vec<usize> {
 
 /// Rows that do not have the most frequent class of their group.
 fn errors(groups: &[usize], labels: &[u32]) -> f64 {
-    let most = first_two(groups, labels);
-    real(labels.len().saturating_sub(most.values().map(|two| two.first).sum()))
+    let most = |rows: &Vec<usize>| rows.iter().max().copied().unwrap_or(0);
+    real(labels.len().saturating_sub(classes_of_groups(groups, labels).iter().map(most).sum()))
 }
 
-/// Rows that do not have the most frequent class of the others of their group.
+/// Rows that do not have the most frequent class of the others of their group. A row alone in its
+/// group gets the most frequent class of all.
 fn errors_by_others(groups: &[usize], labels: &[u32]) -> f64 {
-    // If the most frequent class is ahead of the next by one row only, its rows meet a draw, which
-    // counts as half right. All rows of the other classes are wrong.
-    let right =
-        first_two(groups, labels).into_values().map(|FirstTwo { first, second }| {
-            match first.saturating_sub(second) {
-                0 => 0.0,
-                1 => real(first) / 2.0,
-                _ => real(first),
+    let mut sorted = labels.to_vec();
+    sorted.sort_unstable();
+    let largest = sorted.chunk_by(|a, b| a == b).map(<[u32]>::len).max().unwrap_or(0);
+    let right = classes_of_groups(groups, labels).into_iter().map(|mut classes| {
+        classes.sort_unstable();
+        match classes.as_slice() {
+            [1] => real(largest) / real(labels.len()),
+            [.., second, first] if second + 1 == *first => {
+                // Without the row itself, its class is one of several that are as frequent.
+                let equal = classes.iter().filter(|rows| *rows == second).count();
+                real(*first) / real(equal + 1)
             }
-        });
+            // Without the row itself, another class is more frequent.
+            [.., second, first] if second == first => 0.0,
+            [.., first] => real(*first),
+            [] => 0.0,
+        }
+    });
     real(labels.len()) - right.sum::<f64>()
 }
 
-/// The rows of the two most frequent classes of a group.
-#[derive(Default)]
-struct FirstTwo {
-    first: usize,
-    second: usize,
-}
-
-/// The most frequent classes of each group.
-fn first_two(groups: &[usize], labels: &[u32]) -> BTreeMap<usize, FirstTwo> {
-    let mut counts: BTreeMap<(usize, u32), usize> = BTreeMap::new();
-    for (&group, &label) in groups.iter().zip(labels) {
-        *counts.entry((group, label)).or_default() += 1;
-    }
-    let mut most: BTreeMap<usize, FirstTwo> = BTreeMap::new();
-    for ((group, _), count) in counts {
-        let two = most.entry(group).or_default();
-        two.second = two.second.max(count.min(two.first));
-        two.first = two.first.max(count);
-    }
-    most
+/// Of each group, how many rows it has of each of its classes.
+fn classes_of_groups(groups: &[usize], labels: &[u32]) -> Vec<Vec<usize>> {
+    let mut pairs: Vec<(usize, u32)> = groups.iter().copied().zip(labels.iter().copied()).collect();
+    pairs.sort_unstable();
+    let of_group = |group: &[(usize, u32)]| group.chunk_by(|a, b| a == b).map(<[_]>::len).collect();
+    pairs.chunk_by(|a, b| a.0 == b.0).map(of_group).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::cells::Cells;
-    use crate::examples::Numbers;
 
     fn column(kind: ColumnType, values: impl Iterator<Item = f64>) -> Column {
         let cells = Cells::pack(&values.collect::<Vec<f64>>());
@@ -243,6 +258,19 @@ mod tests {
     }
 
     #[test]
+    fn a_column_that_is_the_label_gives_all_of_it() {
+        for label in [|row: usize| real(row % 60), |row: usize| (real(row % 997) / 90.0).exp()] {
+            let labels = Numbers::from_rows(1, (0..1000).map(label).collect()).unwrap();
+            let column = column(ColumnType::Number, (0..1000).map(label));
+            let part = part_alone(&column, &Targets::Values(labels));
+            assert!(part.is_some_and(|part| part > 0.99), "{part:?}");
+        }
+        let constant = Numbers::from_rows(1, vec![0.1; 1000]).unwrap();
+        let column = column(ColumnType::Number, (0..1000).map(real));
+        assert_eq!(part_alone(&column, &Targets::Values(constant)), None);
+    }
+
+    #[test]
     fn a_column_without_the_label_gives_nothing_however_many_values_it_has() {
         let labels = Numbers::from_rows(1, (0..1000).map(shuffled).collect()).unwrap();
         let classes: Targets<f64> =
@@ -254,6 +282,11 @@ mod tests {
                 assert!(part.is_some_and(|part| part < 0.1), "{values}: {part:?}");
             }
         }
+        // Ten classes, and a column that names the row.
+        let ten: Targets<f64> =
+            Targets::Classes((0..1000).map(|row| row * 7919 % 1000 / 100).collect());
+        let column_of_names = column(ColumnType::Category, (0..1000).map(real));
+        assert!(near(part_alone(&column_of_names, &ten), 0.0));
         let few: Targets<f64> = Targets::Classes((0..49).map(|row| row % 2).collect());
         let column = column(ColumnType::Number, (0..49).map(|row| f64::from(row % 2)));
         assert_eq!(part_alone(&column, &few), None);

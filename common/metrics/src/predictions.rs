@@ -233,8 +233,9 @@ impl Predictions {
             Outputs::Values { outputs, truth, .. } => {
                 let mut means = vec![0.0; *outputs];
                 for (row, weight) in truth.chunks(*outputs).zip(&weights) {
-                    means.iter_mut().zip(row).for_each(|(mean, it)| *mean += it * (weight / total));
+                    means.iter_mut().zip(row).for_each(|(mean, it)| *mean += weight * it);
                 }
+                means.iter_mut().for_each(|mean| *mean /= total);
                 let (outputs, truth) = (*outputs, truth.clone());
                 Outputs::Values { outputs, predicted: means.repeat(self.rows()), truth }
             }

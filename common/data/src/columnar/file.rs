@@ -13,7 +13,7 @@ use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use super::damaged;
 use super::envelope::Envelope;
 use super::guard::without_panic;
-use super::pages::check_pages;
+use super::pages::{check_nesting, check_pages};
 use crate::error::{DataError, SOURCE};
 use crate::format::Format;
 use crate::limits::{MAX_FEATURES, MAX_VALUES};
@@ -49,6 +49,7 @@ impl File {
         let mut file = open(path)?;
         if format == Format::Parquet {
             let builder = guarded(path, format, || {
+                check_nesting(&mut file)?;
                 ParquetRecordBatchReaderBuilder::try_new(file).map_err(|error| error.to_string())
             })?;
             let rows = builder.metadata().file_metadata().num_rows();
@@ -112,9 +113,7 @@ impl File {
         let reader: Box<dyn RecordBatchReader> = match reader {
             Reader::Parquet(builder) => {
                 let mut pages = open(&path)?;
-                guarded(&path, format, || {
-                    check_pages(&mut pages, builder.metadata(), columns, MAX_BYTES)
-                })?;
+                guarded(&path, format, || check_pages(&mut pages, builder.metadata(), columns))?;
                 let roots = columns.iter().copied();
                 let mask = ProjectionMask::roots(builder.parquet_schema(), roots);
                 let builder = builder.with_projection(mask).with_batch_size(BATCH_ROWS);

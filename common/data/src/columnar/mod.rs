@@ -8,6 +8,7 @@ mod envelope;
 mod file;
 mod guard;
 mod pages;
+mod thrift;
 
 use arrow_array::RecordBatch;
 use arrow_schema::SchemaRef;

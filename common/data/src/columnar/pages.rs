@@ -1,88 +1,189 @@
-//! Checks the sizes that the pages of a Parquet file state, before the reader believes them.
+//! Checks the sizes that a Parquet file states, before the reader believes them.
 //!
-//! The values of a column lie in pages, each with a head, a struct in Thrift's compact protocol. The
-//! reader allocates what the head states: the page after decompression, and the values of a
-//! dictionary. One changed byte can so ask for more memory than any machine has, which would end the
-//! process. [Specification](https://github.com/apache/parquet-format).
+//! The reader allocates what the file states: the children of a column, a page after decompression,
+//! the values of a dictionary. One changed byte can so ask for more memory than any machine has,
+//! which would end the process. The footer and the head of each page are structs in Thrift's compact
+//! protocol. [Specification](https://github.com/apache/parquet-format).
 
-use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
+use std::io::{self, BufReader, Read, Seek, SeekFrom};
 
 use caviar_common::numbers::to_u64;
 use parquet::basic::{Compression, Type};
 use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData};
 
-/// Most structs and lists inside each other in a head.
-const MAX_DEPTH: u32 = 8;
-/// The numbers of the fields of a head, and of the head of a dictionary inside it.
+use super::thrift::{BINARY, Compact, I32, LIST, Layout, STRUCT, TRUE, damaged};
+
+/// The last bytes of a file: the length of the footer in four bytes, and these.
+const MAGIC: &[u8; 4] = b"PAR1";
+const TRAILER_BYTES: u64 = 8;
+/// Most groups of columns inside each other. The reader calls itself for each.
+const MAX_NESTING: usize = 64;
+/// Most bytes of a page after decompression. Writers begin a new one after about 1 MiB.
+const MAX_PAGE_BYTES: u64 = 1 << 30;
+
+/// The structs, and the fields that are read.
+const FILE: &Layout = &[I32, LIST];
+const SCHEMA: i64 = 2;
+const COLUMN: &Layout = &[I32, I32, I32, BINARY, I32, I32, I32, I32, I32, STRUCT];
+const CHILDREN: i64 = 5;
+const HEAD: &Layout = &[I32, I32, I32, I32, STRUCT, STRUCT, STRUCT, STRUCT];
 const UNCOMPRESSED_SIZE: i64 = 2;
 const COMPRESSED_SIZE: i64 = 3;
-const DICTIONARY: i64 = 7;
+const DATA_PAGE: i64 = 5;
+const DICTIONARY_PAGE: i64 = 7;
+const DATA_PAGE_V2: i64 = 8;
+const DATA: &Layout = &[I32, I32, I32, I32, STRUCT];
+const DICTIONARY: &Layout = &[I32, I32, TRUE];
 const DICTIONARY_VALUES: i64 = 1;
+const DATA_V2: &Layout = &[I32, I32, I32, I32, I32, I32, TRUE, STRUCT];
 
-/// What the head of a page states.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Head {
-    /// The bytes after decompression.
-    uncompressed: i64,
-    /// The bytes in the file.
-    compressed: i64,
-    /// The values of a dictionary; 0 for other pages.
-    dictionary_values: i64,
+/// Checks how the columns are nested. A file without a footer is none for the reader either.
+pub(super) fn check_nesting(file: &mut (impl Read + Seek)) -> Result<(), String> {
+    let footer = match footer(file).map_err(|error| error.to_string())? {
+        Some(footer) => footer,
+        None => return Ok(()),
+    };
+    nesting(&mut Compact::new(footer.as_slice()))
+        .map_err(|_| "its footer is damaged, or its columns are nested too deeply".to_owned())
 }
 
-/// Checks the pages of the columns at these indices, which ascend. `budget` is the most memory that
-/// all pages may take after decompression, in bytes.
-pub(super) fn check_pages(
-    file: &mut (impl Read + Seek),
-    metadata: &ParquetMetaData,
-    columns: &[usize],
-    budget: usize,
-) -> Result<(), String> {
-    let length = file.seek(SeekFrom::End(0)).map_err(|error| error.to_string())?;
-    let schema = metadata.file_metadata().schema_descr();
-    let mut left = to_u64(budget);
-    for group in metadata.row_groups() {
-        for (leaf, chunk) in group.columns().iter().enumerate() {
-            if columns.binary_search(&schema.get_column_root_idx(leaf)).is_ok() {
-                left = check_chunk(file, length, chunk, left)?;
+/// The struct at the end of the file; `None` if there is none.
+fn footer(file: &mut (impl Read + Seek)) -> io::Result<Option<Vec<u8>>> {
+    let length = file.seek(SeekFrom::End(0))?;
+    let Some(end) = length.checked_sub(TRAILER_BYTES) else { return Ok(None) };
+    file.seek(SeekFrom::Start(end))?;
+    let mut trailer = Vec::new();
+    file.by_ref().take(TRAILER_BYTES).read_to_end(&mut trailer)?;
+    let size = trailer.strip_suffix(MAGIC).and_then(<[u8]>::first_chunk);
+    let Some(size) = size.map(|size| u32::from_le_bytes(*size).into()) else { return Ok(None) };
+    let Some(start) = end.checked_sub(size) else { return Ok(None) };
+    file.seek(SeekFrom::Start(start))?;
+    let mut footer = Vec::new();
+    file.by_ref().take(size).read_to_end(&mut footer)?;
+    Ok(Some(footer))
+}
+
+/// Reads the whole footer. Its columns are a list in which each is followed by its children.
+fn nesting(input: &mut Compact<&[u8]>) -> io::Result<()> {
+    let mut id = 0;
+    while let Some((next, kind)) = input.next_field(id, FILE)? {
+        id = next;
+        if id != SCHEMA {
+            input.skip(kind)?;
+            continue;
+        }
+        let (kind, count) = input.list()?;
+        if kind != STRUCT && count > 0 {
+            return Err(damaged());
+        }
+        // Of each group that is not complete, how many children follow.
+        let mut open: Vec<u64> = Vec::new();
+        for place in 0..count {
+            let children = children(input)?;
+            if children > count - place {
+                return Err(damaged());
+            }
+            if let Some(left) = open.last_mut() {
+                *left -= 1;
+            }
+            open.push(children);
+            while open.last() == Some(&0) {
+                open.pop();
+            }
+            if open.len() > MAX_NESTING {
+                return Err(damaged());
             }
         }
     }
     Ok(())
 }
 
-/// Checks the pages of a column in one group of rows, and returns what they leave of the budget.
+/// How many children a column has.
+fn children(input: &mut Compact<&[u8]>) -> io::Result<u64> {
+    let (mut id, mut children) = (0, 0);
+    while let Some((next, kind)) = input.next_field(id, COLUMN)? {
+        id = next;
+        if id == CHILDREN {
+            children = u64::try_from(input.number()?).map_err(|_| damaged())?;
+        } else {
+            input.skip(kind)?;
+        }
+    }
+    Ok(children)
+}
+
+/// Checks the pages of the columns at these indices, which ascend.
+pub(super) fn check_pages(
+    file: &mut (impl Read + Seek),
+    metadata: &ParquetMetaData,
+    columns: &[usize],
+) -> Result<(), String> {
+    let length = file.seek(SeekFrom::End(0)).map_err(|error| error.to_string())?;
+    let schema = metadata.file_metadata().schema_descr();
+    for group in metadata.row_groups() {
+        for (leaf, chunk) in group.columns().iter().enumerate() {
+            if columns.binary_search(&schema.get_column_root_idx(leaf)).is_ok() {
+                check_chunk(file, length, chunk)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Checks the pages of a column in one group of rows.
 fn check_chunk(
     file: &mut (impl Read + Seek),
     length: u64,
     chunk: &ColumnChunkMetaData,
-    mut left: u64,
-) -> Result<u64, String> {
+) -> Result<(), String> {
     let (mut at, size) = chunk.byte_range();
     let end = at.checked_add(size).filter(|end| *end <= length);
     let end = end.ok_or("a column is longer than the file")?;
     while at < end {
         file.seek(SeekFrom::Start(at)).map_err(|error| error.to_string())?;
-        // Most heads have fewer bytes than that. What cannot be read as a head is none for the
-        // reader of the values either.
-        let mut input = Counted { read: 0, input: BufReader::with_capacity(128, &mut *file) };
-        let Ok(head) = head(&mut input, end - at) else { break };
-        let uncompressed = unsigned(head.uncompressed)?;
-        let compressed = unsigned(head.compressed)?;
-        let most = compressed.saturating_mul(most_expansion(chunk.compression()));
-        if uncompressed > most {
+        // Most heads have fewer bytes than that.
+        let mut input = Compact::new(BufReader::with_capacity(128, file.by_ref().take(end - at)));
+        let head = head(&mut input).map_err(|_| "the head of a page is damaged")?;
+        at = at.saturating_add(input.position());
+        if head.compressed > end - at {
+            return Err("a page is longer than its column".to_owned());
+        }
+        head.check(chunk)?;
+        at = at.saturating_add(head.compressed);
+    }
+    Ok(())
+}
+
+/// What the head of a page states.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Head {
+    /// The bytes after decompression.
+    uncompressed: u64,
+    /// The bytes in the file.
+    compressed: u64,
+    /// The values of a dictionary; 0 for other pages.
+    dictionary_values: u64,
+}
+
+impl Head {
+    fn check(&self, chunk: &ColumnChunkMetaData) -> Result<(), String> {
+        let bytes = match chunk.compression() {
+            // What is stated as uncompressed is not used.
+            Compression::UNCOMPRESSED => self.compressed,
+            _ => self.uncompressed,
+        };
+        let most = self.compressed.saturating_mul(most_expansion(chunk.compression()));
+        if bytes > most {
             return Err("a page states more bytes than its compression can have saved".to_owned());
         }
-        let of_values = unsigned(head.dictionary_values)?.saturating_mul(least_width(chunk));
-        if of_values > uncompressed {
+        if bytes > MAX_PAGE_BYTES {
+            return Err(format!("a page has more than {MAX_PAGE_BYTES} bytes"));
+        }
+        if self.dictionary_values.saturating_mul(least_width(chunk)) > bytes {
             return Err("a dictionary states more values than it has bytes for".to_owned());
         }
-        left = left
-            .checked_sub(uncompressed)
-            .ok_or("its columns are too large after decompression")?;
-        at = at.saturating_add(input.read).saturating_add(compressed);
+        Ok(())
     }
-    Ok(left)
 }
 
 /// How many times as many bytes a page can have after decompression, at most. The second version of
@@ -90,14 +191,16 @@ fn check_chunk(
 const fn most_expansion(compression: Compression) -> u64 {
     match compression {
         Compression::UNCOMPRESSED => 1,
-        // Copies of up to 64 bytes take three bytes.
+        // Copies of up to 64 bytes take two bytes or more.
         Compression::SNAPPY => 64,
         // A byte lengthens a match by at most 255 bytes.
         Compression::LZ4 | Compression::LZ4_RAW => 256,
-        // Deflate has at most 258 bytes for two bits. The others are decompressed bit by bit, and
-        // the budget limits what they give.
+        // Deflate has at most 258 bytes for two bits.
         Compression::GZIP(_) => 1100,
-        Compression::BROTLI(_) | Compression::ZSTD(_) | Compression::LZO => u64::MAX,
+        // A block of up to 128 KiB of the same byte takes four bytes.
+        Compression::ZSTD(_) => 1 << 15,
+        // The reader has neither.
+        Compression::BROTLI(_) | Compression::LZO => 1,
     }
 }
 
@@ -115,144 +218,40 @@ fn least_width(chunk: &ColumnChunkMetaData) -> u64 {
     }
 }
 
-fn unsigned(number: i64) -> Result<u64, String> {
-    u64::try_from(number).map_err(|_| "a page states a negative size".to_owned())
-}
-
-/// An input that counts what was read.
-struct Counted<R> {
-    read: u64,
-    input: R,
-}
-
-impl<R: BufRead> Counted<R> {
-    fn byte(&mut self) -> io::Result<u8> {
-        let mut byte = [0];
-        self.input.read_exact(&mut byte)?;
-        self.read += 1;
-        Ok(u8::from_le_bytes(byte))
-    }
-
-    /// A number in groups of seven bits, the lowest first.
-    fn varint(&mut self) -> io::Result<u64> {
-        let mut number = 0;
-        for shift in (0..64).step_by(7) {
-            let byte = self.byte()?;
-            number |= u64::from(byte & 0x7f) << shift;
-            if byte < 0x80 {
-                return Ok(number);
+/// Reads the head of a page.
+fn head<R: Read>(input: &mut Compact<R>) -> io::Result<Head> {
+    let (mut head, mut id) = (Head::default(), 0);
+    let (mut uncompressed, mut compressed) = (None, None);
+    while let Some((next, kind)) = input.next_field(id, HEAD)? {
+        id = next;
+        match id {
+            UNCOMPRESSED_SIZE => uncompressed = u64::try_from(input.number()?).ok(),
+            COMPRESSED_SIZE => compressed = u64::try_from(input.number()?).ok(),
+            DATA_PAGE => first_number(input, DATA).map(drop)?,
+            DATA_PAGE_V2 => first_number(input, DATA_V2).map(drop)?,
+            DICTIONARY_PAGE => {
+                let values = first_number(input, DICTIONARY)?;
+                head.dictionary_values = u64::try_from(values).map_err(|_| damaged())?;
             }
+            _ => input.skip(kind)?,
         }
-        Err(damaged())
     }
-
-    /// A number whose lowest bit is its sign.
-    fn zigzag(&mut self) -> io::Result<i64> {
-        let number = self.varint()?;
-        let half = i64::try_from(number >> 1).map_err(|_| damaged())?;
-        Ok(if number & 1 == 0 { half } else { -half - 1 })
-    }
-
-    fn skip(&mut self, bytes: u64, most: u64) -> io::Result<()> {
-        if bytes > most {
-            return Err(damaged());
-        }
-        let skipped = io::copy(&mut (&mut self.input).take(bytes), &mut io::sink())?;
-        self.read += skipped;
-        if skipped == bytes { Ok(()) } else { Err(damaged()) }
-    }
+    let (uncompressed, compressed) = uncompressed.zip(compressed).ok_or_else(damaged)?;
+    Ok(Head { uncompressed, compressed, ..head })
 }
 
-fn damaged() -> io::Error {
-    io::ErrorKind::InvalidData.into()
-}
-
-/// The types of Thrift's compact protocol. A boolean field has its value in its type.
-const TRUE: u8 = 1;
-const FALSE: u8 = 2;
-const BYTE: u8 = 3;
-const I16: u8 = 4;
-const I64: u8 = 6;
-const DOUBLE: u8 = 7;
-const BINARY: u8 = 8;
-const LIST: u8 = 9;
-const SET: u8 = 10;
-const STRUCT: u8 = 12;
-
-/// Reads the head of a page, of which `most` bytes can be in the file.
-fn head<R: BufRead>(input: &mut Counted<R>, most: u64) -> io::Result<Head> {
-    let mut head = Head::default();
-    let mut id = 0;
-    while let Some(kind) = next_field(input, &mut id)? {
-        match (id, kind) {
-            (UNCOMPRESSED_SIZE, I16..=I64) => head.uncompressed = input.zigzag()?,
-            (COMPRESSED_SIZE, I16..=I64) => head.compressed = input.zigzag()?,
-            (DICTIONARY, STRUCT) => {
-                let mut id = 0;
-                while let Some(kind) = next_field(input, &mut id)? {
-                    match (id, kind) {
-                        (DICTIONARY_VALUES, I16..=I64) => {
-                            head.dictionary_values = input.zigzag()?;
-                        }
-                        _ => skip_value(input, kind, most, MAX_DEPTH)?,
-                    }
-                }
-            }
-            _ => skip_value(input, kind, most, MAX_DEPTH)?,
+/// Reads a struct, and returns its field 1, which is the number of values in every page; 0 without
+/// it.
+fn first_number<R: Read>(input: &mut Compact<R>, layout: &Layout) -> io::Result<i32> {
+    let (mut id, mut number) = (0, 0);
+    while let Some((next, kind)) = input.next_field(id, layout)? {
+        id = next;
+        match id {
+            DICTIONARY_VALUES => number = input.number()?,
+            _ => input.skip(kind)?,
         }
     }
-    Ok(head)
-}
-
-/// The type of the next field, whose number replaces `id`; `None` at the end of the struct.
-fn next_field<R: BufRead>(input: &mut Counted<R>, id: &mut i64) -> io::Result<Option<u8>> {
-    let byte = input.byte()?;
-    let (step, kind) = (byte >> 4, byte & 0xf);
-    if byte == 0 {
-        return Ok(None);
-    }
-    *id = if step == 0 { input.zigzag()? } else { id.saturating_add(i64::from(step)) };
-    Ok(Some(kind))
-}
-
-fn skip_value<R: BufRead>(
-    input: &mut Counted<R>,
-    kind: u8,
-    most: u64,
-    depth: u32,
-) -> io::Result<()> {
-    let depth = depth.checked_sub(1).ok_or_else(damaged)?;
-    match kind {
-        TRUE | FALSE => Ok(()),
-        BYTE => input.skip(1, most),
-        I16..=I64 => input.varint().map(drop),
-        DOUBLE => input.skip(8, most),
-        BINARY => {
-            let length = input.varint()?;
-            input.skip(length, most)
-        }
-        LIST | SET => {
-            let byte = input.byte()?;
-            let count = if byte >> 4 == 0xf { input.varint()? } else { u64::from(byte >> 4) };
-            for _ in 0..count {
-                match byte & 0xf {
-                    // In a list, a boolean is a byte.
-                    TRUE | FALSE => input.skip(1, most)?,
-                    kind => skip_value(input, kind, most, depth)?,
-                }
-            }
-            Ok(())
-        }
-        STRUCT => {
-            let mut id = 0;
-            while let Some(kind) = next_field(input, &mut id)? {
-                skip_value(input, kind, most, depth)?;
-            }
-            Ok(())
-        }
-        // Maps, which no head has.
-        _ => Err(damaged()),
-    }
+    Ok(number)
 }
 
 #[cfg(test)]
@@ -260,9 +259,9 @@ mod tests {
     use super::*;
 
     fn read(bytes: &[u8]) -> Option<(Head, u64)> {
-        let mut input = Counted { read: 0, input: bytes };
-        let head = head(&mut input, to_u64(bytes.len())).ok()?;
-        Some((head, input.read))
+        let mut input = Compact::new(bytes);
+        let head = head(&mut input).ok()?;
+        Some((head, input.position()))
     }
 
     #[test]
@@ -278,13 +277,46 @@ mod tests {
         for end in 0..25 {
             assert_eq!(read(&bytes[..end]), None, "{end}");
         }
+        // Any byte whose lower half is 0 ends a struct.
+        let mut ended = bytes;
+        ended[24] = 0x50;
+        assert_eq!(read(&ended), Some((head, 25)));
     }
 
     #[test]
     fn a_damaged_head_is_none() {
+        let sizes = [0x15, 0x04, 0x15, 0xd8, 0x04, 0x15, 0x90, 0x03];
+        assert!(read(&[&sizes[..], &[0x00]].concat()).is_some());
         // A text that is longer than the file, a number without an end, structs without an end.
-        assert_eq!(read(&[0x18, 0xff, 0xff, 0xff, 0x7f, 0x00]), None);
-        assert_eq!(read(&[0x25, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff]), None);
-        assert_eq!(read(&[0x1c; 100]), None);
+        for end in [&[0x58, 0xff, 0xff, 0x7f, 0x00][..], &[0x55, 0xff, 0xff], &[0x5c; 100]] {
+            assert_eq!(read(&[&sizes[..], end].concat()), None);
+        }
+        // Without sizes, with a size of another type, with a negative one, and with one of 33 bits.
+        for bytes in [
+            &[0x00][..],
+            &[0x15, 0x04, 0x18, 0x01, 0x61, 0x15, 0x90, 0x03, 0x00],
+            &[0x15, 0x04, 0x15, 0xd7, 0x04, 0x15, 0x90, 0x03, 0x00],
+            &[0x15, 0x04, 0x15, 0xd8, 0x04, 0x15, 0x80, 0x80, 0x80, 0x80, 0x20, 0x00],
+        ] {
+            assert_eq!(read(bytes), None, "{bytes:?}");
+        }
+    }
+
+    #[test]
+    fn columns_are_nested_as_deep_as_they_can_be_read() {
+        // The version, and a list of columns: each has the name "a", and children.
+        let is_read = |children: &[u8]| {
+            let count = u8::try_from(children.len()).unwrap();
+            let mut bytes = vec![0x15, 0x02, 0x19, 0xfc, count];
+            for count in children {
+                bytes.extend([0x48, 0x01, 0x61, 0x15, 2 * count, 0x00]);
+            }
+            bytes.push(0x00);
+            nesting(&mut Compact::new(bytes.as_slice())).is_ok()
+        };
+        assert!(is_read(&[2, 0, 1, 0]));
+        assert!(!is_read(&[2, 0, 5, 0]), "more children than columns");
+        let deep = |groups: usize| [vec![1; groups], vec![0]].concat();
+        assert!(is_read(&deep(MAX_NESTING)) && !is_read(&deep(MAX_NESTING + 1)));
     }
 }

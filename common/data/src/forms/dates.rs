@@ -47,8 +47,10 @@ pub(crate) enum DateForm {
     NameDayYear,
     /// `2024-12`, read as the first day of the month. The month has two digits.
     YearMonth,
-    /// `Dec 2024`, `Dec-2024`, read as the first day of the month.
-    NameYear(Separator),
+    /// `Dec 2024`, read as the first day of the month.
+    NameYear,
+    /// `Dec-2024`, read as the first day of the month.
+    NameDashYear,
     /// `12:30`, `12:30:15`, `1:30 PM`: a time without a date, read as a fraction of the day.
     TimeOfDay,
 }
@@ -103,8 +105,8 @@ impl DateForm {
         Self::DayNameYear(Separator::Dash),
         Self::NameDayYear,
         Self::YearMonth,
-        Self::NameYear(Separator::Blank),
-        Self::NameYear(Separator::Dash),
+        Self::NameYear,
+        Self::NameDashYear,
         Self::TimeOfDay,
     ];
 
@@ -117,7 +119,8 @@ impl DateForm {
             | Self::DayNameYear(_)
             | Self::NameDayYear
             | Self::YearMonth
-            | Self::NameYear(_)
+            | Self::NameYear
+            | Self::NameDashYear
             | Self::TimeOfDay => None,
         }
     }
@@ -157,7 +160,7 @@ impl DateForm {
                 scanner.blanks()?;
                 scanner.time()
             }
-            Self::YearMonth | Self::NameYear(_) | Self::TimeOfDay => None,
+            Self::YearMonth | Self::NameYear | Self::NameDashYear | Self::TimeOfDay => None,
         }
     }
 
@@ -204,9 +207,10 @@ impl DateForm {
                 scanner.separator(Separator::Dash)?;
                 (year, month(scanner.digits(2, 2)?)?, 1)
             }
-            Self::NameYear(separator) => {
+            Self::NameYear | Self::NameDashYear => {
                 let month = scanner.month_name()?;
-                scanner.separator(separator)?;
+                let is_dash = self == Self::NameDashYear;
+                scanner.separator(if is_dash { Separator::Dash } else { Separator::Blank })?;
                 (scanner.long_year()?, month, 1)
             }
             Self::TimeOfDay => return None,
@@ -459,9 +463,8 @@ impl fmt::Display for DateForm {
             }
             Self::NameDayYear => f.write_str("dates such as Dec 31, 2024"),
             Self::YearMonth => f.write_str("months such as 2024-12"),
-            Self::NameYear(separator) => {
-                write!(f, "months such as Dec{}2024", separator.mark())
-            }
+            Self::NameYear => f.write_str("months such as Dec 2024"),
+            Self::NameDashYear => f.write_str("months such as Dec-2024"),
             Self::TimeOfDay => f.write_str("times of day such as 12:30"),
         }
     }

@@ -1,7 +1,7 @@
 //! In which form the cells of a whole column of text are written, and how to read them then.
 //!
 //! One cell does not tell: `1,234` is a number in two conventions, and `01/02/2024` is a date with
-//! either part first. So [`Candidates`] looks at every cell. There are 47 forms, and each has a
+//! either part first. So [`Candidates`] looks at every cell. There are 48 forms, and each has a
 //! bit. A column starts with all bits, and a cell clears the bits of the forms that it does not
 //! fit, which are those whose [`Form::parse`] fails. The lowest bit left is the form of the column;
 //! if none is left, the column is text. So the result does not depend on the order of the cells,

@@ -500,7 +500,8 @@ fn written_date(form: DateForm, date: Date, [hour, minute, second]: [u8; 3]) -> 
         }
         DateForm::NameDayYear => format!("{long} {day}, {year:04} {time}"),
         DateForm::YearMonth => format!("{year:04}-{month:02}"),
-        DateForm::NameYear(separator) => format!("{short}{}{year:04}", mark(separator)),
+        DateForm::NameYear => format!("{short} {year:04}"),
+        DateForm::NameDashYear => format!("{short}-{year:04}"),
         DateForm::TimeOfDay => time,
     }
 }
@@ -569,7 +570,9 @@ proptest! {
             let cell = written_date(form, date, [hour, minute, second]);
             let first_of_month = f64::from(julian_day - 2_440_588) - f64::from(date.day()) + 1.0;
             let expected = match form {
-                DateForm::YearMonth | DateForm::NameYear(_) => first_of_month,
+                DateForm::YearMonth | DateForm::NameYear | DateForm::NameDashYear => {
+                    first_of_month
+                }
                 DateForm::TimeOfDay => seconds / 86_400.0,
                 DateForm::YearMonthDay(_)
                 | DateForm::MonthDayYear(_)
