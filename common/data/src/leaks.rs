@@ -71,15 +71,15 @@ pub(crate) fn part_alone(column: &Column, targets: &Targets<f64>) -> Option<f64>
         Targets::Values(numbers) => {
             let of_output = |output| {
                 let of_row = |&row: &usize| numbers.row(row).get(output).copied();
-                let left =
-                    left_by_others(&groups, &sample.iter().filter_map(of_row).collect::<Vec<_>>());
+                let labels: Vec<f64> = sample.iter().filter_map(of_row).collect();
+                let left = left_by_others(&groups, &labels);
                 let ordered = neighbours(column, &sample, numbers, output);
-                match column.kind {
-                    // Groups of numbers are coarse.
-                    ColumnType::Number | ColumnType::Date if ordered.len() == sample.len() => {
-                        left.min(left_by_neighbours(&ordered))
-                    }
-                    _ => left,
+                let is_ordered = matches!(column.kind, ColumnType::Number | ColumnType::Date);
+                // Groups of numbers are coarse. With gaps, the neighbours are those of some rows.
+                if is_ordered && ordered.len() == sample.len() && !left.is_nan() {
+                    left.min(left_by_neighbours(&ordered))
+                } else {
+                    left
                 }
             };
             (0..numbers.outputs()).map(of_output).fold(f64::NAN, f64::min)

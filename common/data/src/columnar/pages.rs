@@ -7,7 +7,6 @@
 
 use std::io::{self, BufReader, Read, Seek, SeekFrom};
 
-use caviar_common::numbers::to_u64;
 use parquet::basic::{Compression, Type};
 use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData};
 
