@@ -161,15 +161,15 @@ mod tests {
         let mut out = Vec::new();
         write(&mut out, "people.csv", &inspection, Page::default()).unwrap();
         let expected = "\
-people.csv: 40 rows, 6 columns, 3 of them inputs
+people.csv: 60 rows, 6 columns, 3 of them inputs
 label  target: 2 classes: 0 50.0 %, 1 50.0 %
 
-column  type      missing  different  values                                       use
-id      number    0 %      40         1 .. 40, median 20                           left out
-sex     category  0 %      2          m (27), f (13)                               input
-age     number    25.0 %   1          30.5 .. 30.5, median 30.5                    input
-day     date      0 %      28         2024-01-01 .. 2024-01-28, median 2024-01-11  input
-name    text               40                                                      left out
+column  type      missing  different  alone  values                                       use
+id      number    0 %      60                1 .. 60, median 30                           left out
+sex     category  0 %      2          0 %    m (40), f (20)                               input
+age     number    25.0 %   1          50 %   30.5 .. 30.5, median 30.5                    input
+day     date      0 %      28         0 %    2024-01-01 .. 2024-01-28, median 2024-01-13  input
+name    text               60                                                             left out
 
 ";
         let text = String::from_utf8(out).unwrap();

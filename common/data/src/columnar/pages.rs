@@ -2,7 +2,7 @@
 //!
 //! The reader allocates what the file states: the children of a column, a page after decompression,
 //! the values of a dictionary. One changed byte can so ask for more memory than any machine has,
-//! which would end the process. The footer and the head of each page are structs in Thrift's compact
+//! and end the process. The footer and the head of each page are structs in Thrift's compact
 //! protocol. [Specification](https://github.com/apache/parquet-format).
 
 use std::io::{self, BufReader, Read, Seek, SeekFrom};

@@ -1,5 +1,5 @@
 //! Thrift's compact protocol, as far as it takes to find numbers in the structs of a Parquet file.
-//! [Specification](https://github.com/apache/thrift/blob/master/doc/specs/thrift-compact-protocol.md).
+//! Its specification is `doc/specs/thrift-compact-protocol.md` in the repository `apache/thrift`.
 
 use std::io::{self, Read};
 
