@@ -166,11 +166,9 @@ struct Head {
 
 impl Head {
     fn check(&self, chunk: &ColumnChunkMetaData) -> Result<(), String> {
-        let bytes = match chunk.compression() {
-            // What is stated as uncompressed is not used.
-            Compression::UNCOMPRESSED => self.compressed,
-            _ => self.uncompressed,
-        };
+        // What is stated is not used where nothing is compressed.
+        let is_plain = chunk.compression() == Compression::UNCOMPRESSED;
+        let bytes = if is_plain { self.compressed } else { self.uncompressed };
         let most = self.compressed.saturating_mul(most_expansion(chunk.compression()));
         if bytes > most {
             return Err("a page states more bytes than its compression can have saved".to_owned());
