@@ -198,6 +198,17 @@ impl Sparse {
         all
     }
 
+    /// How many columns have no value in any row.
+    pub(crate) fn unused(&self) -> usize {
+        let mut is_used = vec![false; self.width];
+        for column in &self.indices {
+            if let Some(is_used) = is_used.get_mut(index(*column)) {
+                *is_used = true;
+            }
+        }
+        is_used.into_iter().filter(|is_used| !is_used).count()
+    }
+
     /// The same values, sorted by column. Takes time in proportion to the values and the columns.
     pub(crate) fn into_columns(self) -> Columns {
         let mut ends = vec![0; self.width + 1];

@@ -17,6 +17,10 @@ use crate::text::TextSource;
 /// What the labels are called, which no feature is.
 pub(crate) const LABEL_NAME: &str = "label";
 
+/// Most columns that have no value in any row. A wrong index would make a column of every index
+/// below it.
+const MAX_UNUSED: usize = 1 << 16;
+
 /// Reads a file whose lines have a label and the values that are not zero.
 pub(crate) fn read(spec: &DataSpec) -> Result<Table, DataError> {
     let path = spec.source.as_str();
@@ -34,6 +38,16 @@ pub(crate) fn read(spec: &DataSpec) -> Result<Table, DataError> {
     let mut sparse = Sparse::chain(files);
     if sparse.rows.len().saturating_mul(sparse.width) > MAX_VALUES {
         return Err(DataError::TooLarge { path: path.to_owned() });
+    }
+    let unused = sparse.unused();
+    if unused > MAX_UNUSED {
+        let (used, highest) =
+            (sparse.width - unused, sparse.width - usize::from(sparse.is_zero_based));
+        let what = format!(
+            "{path}: has the index {highest}, but only {used} different ones: expected at most \
+             {MAX_UNUSED} without a value below the highest; number the features without gaps"
+        );
+        return Err(FileError::Content { field: SOURCE, what }.into());
     }
     let names = names(&sparse);
     let labels = Texts(std::mem::take(&mut sparse.labels));

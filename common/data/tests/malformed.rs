@@ -197,6 +197,7 @@ fn too_many_columns_are_refused_before_they_are_read() {
         ("t.csv", text.clone().into_bytes()),
         ("t.csv.gz", gzip(text.as_bytes())),
         ("t.svm", b"1 1200000:2\n0 1:1\n".to_vec()),
+        ("gaps.svm", b"1 3:1\n0 3:2\n1 3:1\n0 900000:2\n".to_vec()),
         ("x.npy", Npy::bytes("(2, 1200000)", &vec![1; 2_400_000]).file()),
         ("y.npy", Npy::whole("(2,)", &[0, 1]).file()),
         ("x.idx", [0, 0, 8, 3, 0, 0, 0, 9, 0, 16, 0, 0, 0, 0, 1, 0].to_vec()),
@@ -206,6 +207,7 @@ fn too_many_columns_are_refused_before_they_are_read() {
         ("t.csv", Some("k"), None, "t.csv: too large: expected at most 1048576 features"),
         ("t.csv.gz", Some("k"), None, "t.csv.gz: too large: expected at most 1048576 features"),
         ("t.svm", None, None, "t.svm, line 1: \"1200000:2\" has an index that is too high"),
+        ("gaps.svm", None, None, "gaps.svm: has the index 900000, but only 2 different ones: "),
         ("x.npy", None, Some("y.npy"), "x.npy: has the shape [2, 1200000], which is too large"),
         ("x.idx", None, Some("y.idx"), "x.idx: too large: expected at most 1048576 features"),
     ] {
