@@ -64,13 +64,13 @@ fn write(out: &mut impl Write, file: &str, inspection: &Inspection, page: Page) 
     }
     writeln!(out)?;
     let mut table = Table::new([
-        Column::new("column").shortened_to(10),
+        Column::new("column").shortened_to(22),
         Column::new("type"),
-        Column::new("missing").ranked(2),
-        Column::new("different").ranked(3),
-        Column::new("alone").ranked(2),
+        Column::new("missing").ranked(3),
+        Column::new("different").ranked(4),
+        Column::new("alone").ranked(1),
         Column::new("values").ended_at(16),
-        Column::new("use").ranked(1),
+        Column::new("use").ranked(2),
     ]);
     for column in columns {
         table.row([

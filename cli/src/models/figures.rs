@@ -27,13 +27,22 @@ pub(super) fn value(figure: &Figure) -> String {
     }
 }
 
-/// Four decimals, or four digits of numbers of another size.
+/// Four decimals, fewer of a number that has as many digits before them, or four digits of numbers
+/// of another size.
 fn short(value: f64) -> String {
     let size = value.abs();
+    let decimals = match size {
+        1000.0.. => 0,
+        100.0.. => 1,
+        10.0.. => 2,
+        _ => 4,
+    };
     if value == 0.0 || (0.001..1e6).contains(&size) {
-        let text = format!("{value:.4}");
-        let trimmed = text.trim_end_matches('0').trim_end_matches('.');
-        trimmed.to_owned()
+        let text = format!("{value:.decimals$}");
+        match text.contains('.') {
+            true => text.trim_end_matches('0').trim_end_matches('.').to_owned(),
+            false => text,
+        }
     } else {
         format!("{value:.3e}")
     }
@@ -184,9 +193,17 @@ class                  rows  precision  recall  F1  as 1  as 2
 
     #[test]
     fn numbers_are_short() {
-        for (number, text) in
-            [(0.98333, "0.9833"), (1.0, "1"), (0.0, "0"), (12.0, "12"), (1.234e-7, "1.234e-7")]
-        {
+        for (number, text) in [
+            (0.98333, "0.9833"),
+            (1.0, "1"),
+            (0.0, "0"),
+            (12.0, "12"),
+            (54.32109, "54.32"),
+            (987.654, "987.7"),
+            (-2127.0424, "-2127"),
+            (12000.0, "12000"),
+            (1.234e-7, "1.234e-7"),
+        ] {
             assert_eq!(short(number), text);
         }
     }

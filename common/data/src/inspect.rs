@@ -62,8 +62,9 @@ pub struct ColumnProfile {
     pub missing: Option<u64>,
     /// Different values, without the missing one; `None` if they were not counted.
     pub different: Option<u64>,
-    /// The part of the baseline's error, of wrong classes or of squares, that the column saves
-    /// without the others, from 0 to 1; `None` if it is no input, or there are too few rows.
+    /// The part of the baseline's error that the column saves without the others, from 0 to 1: of
+    /// the Brier score of classes, or of the squared error. `None` if it is no input, or there are
+    /// too few rows.
     pub alone: Option<f64>,
     /// The least and the greatest value and the median, as text.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -1,9 +1,9 @@
 //! How well one column predicts the label without the others.
 //!
 //! The rows are put into groups by the value of the column, numbers into groups of equal size. A
-//! row is predicted from the others of its group: their most frequent class, or their mean; where
+//! row is predicted from the others of its group: the shares of their classes, or their mean; where
 //! that is better, a number from its neighbours in the order of the column. The part of the
-//! baseline's error that this saves is what the column gives alone. Every row counts once.
+//! baseline's squared error that this saves is what the column gives alone. Every row counts once.
 //!
 //! A column that is nearly right everywhere is a suspect: perhaps it was made from the label. For
 //! that, each group gets its most frequent class, and a number is predicted from its neighbours in
@@ -55,9 +55,9 @@ pub(crate) fn predicts_label(column: &Column, targets: &Targets<f64>) -> bool {
     }
 }
 
-/// The part of the baseline's error, of wrong classes or of squares, that the column saves without
-/// the others, from 0 to 1; of several labels, for the one that it predicts best. `None` if there
-/// are too few rows, or the sample has one label only.
+/// The part of the baseline's error that the column saves without the others, from 0 to 1: of the
+/// Brier score of classes, or of the squared error; of several labels, for the one that it predicts
+/// best. `None` if there are too few rows, or the sample has one label only.
 pub(crate) fn part_alone(column: &Column, targets: &Targets<f64>) -> Option<f64> {
     let sample = sample(targets.len())?;
     let groups = groups(column, &sample);
@@ -65,8 +65,7 @@ pub(crate) fn part_alone(column: &Column, targets: &Targets<f64>) -> Option<f64>
         Targets::Classes(classes) => {
             let labels: Vec<u32> =
                 sample.iter().filter_map(|&row| classes.get(row).copied()).collect();
-            let all = vec![0; labels.len()];
-            errors_by_others(&groups, &labels) / errors(&all, &labels)
+            left_of_brier(&groups, &labels)
         }
         Targets::Values(numbers) => {
             let of_output = |output| {
@@ -188,28 +187,31 @@ fn errors(groups: &[usize], labels: &[u32]) -> f64 {
     real(labels.len().saturating_sub(classes_of_groups(groups, labels).iter().map(most).sum()))
 }
 
-/// Rows that do not have the most frequent class of the others of their group. A row alone in its
-/// group gets the most frequent class of all.
-fn errors_by_others(groups: &[usize], labels: &[u32]) -> f64 {
-    let mut sorted = labels.to_vec();
-    sorted.sort_unstable();
-    let largest = sorted.chunk_by(|a, b| a == b).map(<[u32]>::len).max().unwrap_or(0);
-    let right = classes_of_groups(groups, labels).into_iter().map(|mut classes| {
-        classes.sort_unstable();
-        match classes.as_slice() {
-            [1] => real(largest) / real(labels.len()),
-            [.., second, first] if second + 1 == *first => {
-                // Without the row itself, its class is one of several that are as frequent.
-                let equal = classes.iter().filter(|rows| *rows == second).count();
-                real(*first) / real(equal + 1)
-            }
-            // Without the row itself, another class is more frequent.
-            [.., second, first] if second == first => 0.0,
-            [.., first] => real(*first),
-            [] => 0.0,
-        }
-    });
-    real(labels.len()) - right.sum::<f64>()
+/// The share of the Brier score that is left if each row gets the shares of the classes among the
+/// others of its group. A row alone in its group gets those of all rows, and saves nothing. NaN if
+/// all labels are equal.
+fn left_of_brier(groups: &[usize], labels: &[u32]) -> f64 {
+    let all = vec![0; labels.len()];
+    let whole: f64 = classes_of_groups(&all, labels).iter().map(|rows| brier(rows)).sum();
+    let of_single = whole / real(labels.len());
+    let of_group = |rows: &Vec<usize>| match rows.as_slice() {
+        [1] => of_single,
+        rows => brier(rows),
+    };
+    classes_of_groups(groups, labels).iter().map(of_group).sum::<f64>() / whole
+}
+
+/// The sum of the Brier scores of rows, each of which gets the shares of the classes among the
+/// others. `rows` has how many there are of each class.
+fn brier(rows: &[usize]) -> f64 {
+    let others = real(rows.iter().sum::<usize>().saturating_sub(1));
+    let squares: f64 = rows.iter().map(|&rows| (real(rows) / others).powi(2)).sum();
+    let of_class = |&rows: &usize| {
+        let (share, left) = (real(rows) / others, (real(rows) - 1.0) / others);
+        // Of its own class, a row sees one row less.
+        real(rows) * (squares - share.powi(2) + (1.0 - left).powi(2))
+    };
+    rows.iter().map(of_class).sum()
 }
 
 /// Of each group, how many rows it has of each of its classes.
@@ -247,7 +249,16 @@ mod tests {
         let classes: Targets<f64> = Targets::Classes((0..1000).map(class).collect());
         let tells_first = (0..1000).map(|row| f64::from(u8::from(class(row) == 0)));
         let column_of_two = column(ColumnType::Boolean, tells_first);
-        assert!(near(part_alone(&column_of_two, &classes), 400.0 / 600.0));
+        // 1 - (0.4^2 + 0.2^2 + 0.4^2) = 0.64, and in the group of 600 rows 1 - (1/9 + 4/9).
+        assert!(near(part_alone(&column_of_two, &classes), 1.0 - 0.6 * (4.0 / 9.0) / 0.64));
+        // Rare classes count although the most frequent one stays so: 90 of 1000 rows, half of
+        // which are among the 60 that the column names.
+        let rare = |row: usize| row < 45 || (60..105).contains(&row);
+        let classes: Targets<f64> =
+            Targets::Classes((0..1000).map(|row| u32::from(rare(row))).collect());
+        let names = column(ColumnType::Boolean, (0..1000).map(|row| f64::from(u8::from(row < 60))));
+        let left = 60.0 * 0.75 * 0.25 + 940.0 * (45.0 / 940.0) * (895.0 / 940.0);
+        assert!(near(part_alone(&names, &classes), 1.0 - left / (1000.0 * 0.09 * 0.91)));
 
         // The label is the column and as much again that the column does not know.
         let x = |row: usize| real(row % 20);

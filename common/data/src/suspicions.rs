@@ -137,8 +137,8 @@ impl Found {
         add(&self.sorting, &|all, words| {
             let Words { names, is, it } = words;
             let text = format!(
-                "{names} {is} in ascending or descending order over all rows: if that is a number \
-                 of the row or of a measurement, add {it} to ignore"
+                "{names} {is} in ascending or descending order over all rows: a number of the row \
+                 or of a measurement can give the label away, so add {it} to ignore"
             );
             warning("sorts_rows", all, text)
         });
