@@ -167,7 +167,7 @@ label  target: 2 classes: 0 50.0 %, 1 50.0 %
 column  type      missing  different  alone  values                                       use
 id      number    0 %      60                1 .. 60, median 30                           left out
 sex     category  0 %      2          0 %    m (40), f (20)                               input
-age     number    25.0 %   1          50 %   30.5 .. 30.5, median 30.5                    input
+age     number    25.0 %   1          33 %   30.5 .. 30.5, median 30.5                    input
 day     date      0 %      28         0 %    2024-01-01 .. 2024-01-28, median 2024-01-13  input
 name    text               60                                                             left out
 
