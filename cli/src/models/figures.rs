@@ -27,8 +27,8 @@ pub(super) fn value(figure: &Figure) -> String {
     }
 }
 
-/// Four decimals, fewer of a number that has as many digits before them, or four digits of numbers
-/// of another size.
+/// Four decimals, or fewer from 10 on: a large number says enough without them. A very small or a
+/// very large one has four digits and an exponent.
 fn short(value: f64) -> String {
     let size = value.abs();
     let decimals = match size {
@@ -39,10 +39,8 @@ fn short(value: f64) -> String {
     };
     if value == 0.0 || (0.001..1e6).contains(&size) {
         let text = format!("{value:.decimals$}");
-        match text.contains('.') {
-            true => text.trim_end_matches('0').trim_end_matches('.').to_owned(),
-            false => text,
-        }
+        let is_whole = decimals == 0;
+        if is_whole { text } else { text.trim_end_matches('0').trim_end_matches('.').to_owned() }
     } else {
         format!("{value:.3e}")
     }
@@ -98,9 +96,13 @@ pub(super) fn classes(report: &Report, names: &[String]) -> Option<Table> {
     let names: Vec<(String, String)> = names
         .iter()
         .enumerate()
-        .map(|(class, name)| match is_long {
-            true => (format!("{} {name}", class + 1), format!("as {}", class + 1)),
-            false => (name.clone(), format!("as {name}")),
+        .map(|(class, name)| {
+            let number = class + 1;
+            if is_long {
+                (format!("{number} {name}"), format!("as {number}"))
+            } else {
+                (name.clone(), format!("as {name}"))
+            }
         })
         .collect();
     let predicted = names.iter().map(|(_, heading)| Column::new(heading));

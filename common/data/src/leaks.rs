@@ -46,8 +46,9 @@ pub(crate) fn predicts_label(column: &Column, targets: &Targets<f64>) -> bool {
             errors <= MOST_ERRORS * real(labels.len()) && errors <= MOST_OF_BASELINE * baseline
         }
         Targets::Values(numbers) => {
+            let order = order(column, &sample);
             let predicts = |output| {
-                let labels = neighbours(column, &sample, numbers, output);
+                let labels = labels(numbers, output, &order);
                 labels.len() >= FEWEST_ROWS && left_by_neighbours(&labels) <= MOST_VARIANCE
             };
             (0..numbers.outputs()).any(predicts)
@@ -68,15 +69,13 @@ pub(crate) fn part_alone(column: &Column, targets: &Targets<f64>) -> Option<f64>
             left_of_brier(&groups, &labels)
         }
         Targets::Values(numbers) => {
+            let order = order(column, &sample);
+            let is_number = matches!(column.kind, ColumnType::Number | ColumnType::Date);
             let of_output = |output| {
-                let of_row = |&row: &usize| numbers.row(row).get(output).copied();
-                let labels: Vec<f64> = sample.iter().filter_map(of_row).collect();
-                let left = left_by_others(&groups, &labels);
-                let ordered = neighbours(column, &sample, numbers, output);
-                let is_ordered = matches!(column.kind, ColumnType::Number | ColumnType::Date);
-                // Groups of numbers are coarse. With gaps, the neighbours are those of some rows.
-                if is_ordered && ordered.len() == sample.len() && !left.is_nan() {
-                    left.min(left_by_neighbours(&ordered))
+                let left = left_by_others(&groups, &labels(numbers, output, &sample));
+                // Groups of numbers are coarse. In a column with gaps, some rows lack neighbours.
+                if is_number && order.len() == sample.len() && !left.is_nan() {
+                    left.min(left_by_neighbours(&labels(numbers, output, &order)))
                 } else {
                     left
                 }
@@ -88,17 +87,17 @@ pub(crate) fn part_alone(column: &Column, targets: &Targets<f64>) -> Option<f64>
     part.is_finite().then_some(part.clamp(0.0, 1.0))
 }
 
-/// The labels of an output in the order of the column, without the rows that lack its value.
-fn neighbours(
-    column: &Column,
-    sample: &[usize],
-    numbers: &Numbers<f64>,
-    output: usize,
-) -> Vec<f64> {
+/// The labels of one output, in the order of these rows.
+fn labels(numbers: &Numbers<f64>, output: usize, rows: &[usize]) -> Vec<f64> {
+    rows.iter().filter_map(|&row| numbers.row(row).get(output).copied()).collect()
+}
+
+/// The rows in the order of the column, without those that lack its value.
+fn order(column: &Column, sample: &[usize]) -> Vec<usize> {
     let value = |row: &usize| column.cells.get(*row);
     let mut order: Vec<usize> = sample.iter().copied().filter(|row| !value(row).is_nan()).collect();
     order.sort_by(|a, b| value(a).total_cmp(&value(b)));
-    order.iter().filter_map(|&row| numbers.row(row).get(output).copied()).collect()
+    order
 }
 
 /// The rows that are looked at; `None` if there are too few.
@@ -201,7 +200,7 @@ fn left_of_brier(groups: &[usize], labels: &[u32]) -> f64 {
     classes_of_groups(groups, labels).iter().map(of_group).sum::<f64>() / whole
 }
 
-/// The sum of the Brier scores of rows, each of which gets the shares of the classes among the
+/// The sum of the Brier scores of some rows, if each gets the shares of the classes among the
 /// others. `rows` has how many there are of each class.
 fn brier(rows: &[usize]) -> f64 {
     let others = real(rows.iter().sum::<usize>().saturating_sub(1));
@@ -251,8 +250,8 @@ mod tests {
         let column_of_two = column(ColumnType::Boolean, tells_first);
         // 1 - (0.4^2 + 0.2^2 + 0.4^2) = 0.64, and in the group of 600 rows 1 - (1/9 + 4/9).
         assert!(near(part_alone(&column_of_two, &classes), 1.0 - 0.6 * (4.0 / 9.0) / 0.64));
-        // Rare classes count although the most frequent one stays so: 90 of 1000 rows, half of
-        // which are among the 60 that the column names.
+        // Rare classes count although the most frequent one stays so. 90 of 1000 rows are
+        // rare, and 45 of them are among the 60 that the column names.
         let rare = |row: usize| row < 45 || (60..105).contains(&row);
         let classes: Targets<f64> =
             Targets::Classes((0..1000).map(|row| u32::from(rare(row))).collect());

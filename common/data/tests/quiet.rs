@@ -2,6 +2,7 @@
 //! process of its own, because the hook that hears of panics is that of the process.
 
 #![cfg(feature = "arrow")]
+
 use std::panic::{catch_unwind, set_hook};
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -14,7 +14,7 @@ thread_local! {
     static IS_GUARDED: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Calls `read`. `None` if it panics, of which the hook of the process hears nothing.
+/// Calls `read`, and returns `None` if it panics. The hook of the process is not told.
 ///
 /// The hook that is set when the first file is read hears of all other panics.
 pub(super) fn without_panic<T>(read: impl FnOnce() -> T) -> Option<T> {

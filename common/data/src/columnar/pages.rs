@@ -1,7 +1,7 @@
 //! Checks the sizes that a Parquet file states, before the reader believes them.
 //!
 //! The reader allocates what the file states: the children of a column, a page after decompression,
-//! the values of a dictionary. One changed byte can so ask for more memory than any machine has,
+//! the values of a dictionary. So one changed byte can ask for more memory than any machine has,
 //! and end the process. The footer and the head of each page are structs in Thrift's compact
 //! protocol. [Specification](https://github.com/apache/parquet-format).
 
@@ -36,17 +36,14 @@ const DICTIONARY: &Layout = &[I32, I32, TRUE];
 const DICTIONARY_VALUES: i64 = 1;
 const DATA_V2: &Layout = &[I32, I32, I32, I32, I32, I32, TRUE, STRUCT];
 
-/// Checks how the columns are nested. A file without a footer is none for the reader either.
+/// Checks how the columns are nested. A file without a footer passes: the reader refuses it.
 pub(super) fn check_nesting(file: &mut (impl Read + Seek)) -> Result<(), String> {
-    let footer = match footer(file).map_err(|error| error.to_string())? {
-        Some(footer) => footer,
-        None => return Ok(()),
-    };
+    let Some(footer) = footer(file).map_err(|error| error.to_string())? else { return Ok(()) };
     nesting(&mut Compact::new(footer.as_slice()))
         .map_err(|_| "its footer is damaged, or its columns are nested too deeply".to_owned())
 }
 
-/// The struct at the end of the file; `None` if there is none.
+/// The struct at the end of the file. `None` for a file that does not end as one of Parquet.
 fn footer(file: &mut (impl Read + Seek)) -> io::Result<Option<Vec<u8>>> {
     let length = file.seek(SeekFrom::End(0))?;
     let Some(end) = length.checked_sub(TRAILER_BYTES) else { return Ok(None) };
