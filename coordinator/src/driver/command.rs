@@ -56,6 +56,20 @@ pub(super) enum Command {
     Stop,
 }
 
+/// The commands that wait for the driver, for use on its thread. When it is dropped, so is every
+/// command, also one that is being sent: those who wait for a reply hear that there is none.
+pub(super) struct Queue(pub(super) mpsc::Receiver<Command>);
+
+impl Drop for Queue {
+    fn drop(&mut self) {
+        // A sender takes a place first and puts its command there a moment later. A receiver that
+        // is dropped in between leaves the command, and the channel of its reply, in the queue for
+        // as long as there are senders. A closed one waits for the places that were taken.
+        self.0.close();
+        while self.0.blocking_recv().is_some() {}
+    }
+}
+
 impl Command {
     /// The sweep that must be loaded before; `None` if the command needs none.
     pub(super) fn needs(&self, core: &Coordinator) -> Option<SweepId> {
@@ -98,5 +112,22 @@ impl fmt::Debug for Command {
             Self::Wake => "Wake",
             Self::Stop => "Stop",
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_command_that_is_being_sent_is_dropped_with_the_queue() {
+        let (commands, queue) = mpsc::channel(1);
+        let place = commands.try_reserve().unwrap();
+        let dropping = std::thread::spawn(move || drop(Queue(queue)));
+        commands.closed().await;
+        let (reply, mut received) = oneshot::channel();
+        place.send(Command::Load { sweep: SweepId(1), reply });
+        dropping.join().unwrap();
+        assert_eq!(received.try_recv(), Err(oneshot::error::TryRecvError::Closed));
     }
 }

@@ -45,7 +45,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::store::query::{Reader, Readers};
 use crate::store::{Store, StoreError};
 use batch::{Batch, Delivery};
-use command::Command;
+use command::{Command, Queue};
 use committer::Committer;
 use engine::{Engine, Halted, LostSessions, UnderWay};
 use loader::Loader;
@@ -213,9 +213,10 @@ impl Threads {
     /// The store is released then.
     fn run(
         self,
-        mut queue: mpsc::Receiver<Command>,
+        queue: mpsc::Receiver<Command>,
         reads: Option<&Reads>,
     ) -> Result<(), DriverError> {
+        let mut queue = Queue(queue);
         let Self { mut engine, mut committer, batches } = self;
         let body = move || {
             let result = committer.run(&batches);
@@ -225,7 +226,7 @@ impl Threads {
         };
         let thread = thread::Builder::new().name("committer".to_owned()).spawn(body);
         let thread = thread.map_err(DriverError::Thread)?;
-        let halted = engine.run(&mut queue);
+        let halted = engine.run(&mut queue.0);
         // What was handed over before is stored, and no more comes.
         drop(engine);
         let (committer, stored) = thread.join().map_err(|_| DriverError::Died)?;
