@@ -37,6 +37,26 @@ pub(super) struct Committer {
     driver: mpsc::WeakSender<Command>,
 }
 
+/// Tells the driver when it is dropped that the committer's thread ends, also by a panic.
+pub(super) struct Ending {
+    under_way: UnderWay,
+    driver: mpsc::WeakSender<Command>,
+}
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        self.under_way.end();
+        wake(&self.driver);
+    }
+}
+
+/// Wakes the driver, in case it waits for a command. One whose queue is full is awake.
+fn wake(driver: &mpsc::WeakSender<Command>) {
+    if let Some(driver) = driver.upgrade() {
+        drop(driver.try_send(Command::Wake));
+    }
+}
+
 impl Committer {
     pub(super) fn new(
         store: Box<dyn Store>,
@@ -63,7 +83,7 @@ impl Committer {
                 Ok(batch) => {
                     is_untidy |= self.commit(batch)?;
                     self.under_way.remove();
-                    self.wake_driver();
+                    wake(&self.driver);
                     since += 1;
                     false
                 }
@@ -79,17 +99,9 @@ impl Committer {
         }
     }
 
-    /// Tells the driver that this thread has ended, in case it waits for a command.
-    pub(super) fn end(&self) {
-        self.under_way.end();
-        self.wake_driver();
-    }
-
-    /// Wakes the driver, in case it waits for a command. One whose queue is full is awake.
-    fn wake_driver(&self) {
-        if let Some(driver) = self.driver.upgrade() {
-            drop(driver.try_send(Command::Wake));
-        }
+    /// What tells the driver that this thread ends.
+    pub(super) fn ending(&self) -> Ending {
+        Ending { under_way: self.under_way.clone(), driver: self.driver.clone() }
     }
 
     /// Stores a batch and carries it out. Returns true if it has deleted a sweep.

@@ -211,17 +211,13 @@ impl Threads {
 
     /// Runs the driver on this thread, and the committer on another one, until both have ended.
     /// The store is released then.
-    fn run(
-        self,
-        queue: mpsc::Receiver<Command>,
-        reads: Option<&Reads>,
-    ) -> Result<(), DriverError> {
+    fn run(self, queue: mpsc::Receiver<Command>, reads: Option<&Reads>) -> Result<(), DriverError> {
         let mut queue = Queue(queue);
         let Self { mut engine, mut committer, batches } = self;
         let body = move || {
+            let _ending = committer.ending();
             let result = committer.run(&batches);
             drop(batches);
-            committer.end();
             (committer, result)
         };
         let thread = thread::Builder::new().name("committer".to_owned()).spawn(body);

@@ -16,10 +16,17 @@ use caviar_core::input::{Config, Input, Refusal};
 use crate::events::{created, granted};
 use crate::support::{hello, name, spec, summary};
 
+/// What becomes of an append.
+enum Verdict {
+    Store,
+    Fail,
+    Panic,
+}
+
 /// A store in which every append waits for the test's verdict.
 struct Gate {
     appended: mpsc::Sender<usize>,
-    verdicts: mpsc::Receiver<bool>,
+    verdicts: mpsc::Receiver<Verdict>,
 }
 
 impl Store for Gate {
@@ -39,7 +46,11 @@ impl Store for Gate {
         self.appended.send(batch.events.len()).unwrap();
         let failed =
             StoreError::Failed { doing: "write events", source: rusqlite::Error::InvalidQuery };
-        if self.verdicts.recv().unwrap_or(true) { Ok(()) } else { Err(failed) }
+        match self.verdicts.recv() {
+            Ok(Verdict::Fail) => Err(failed),
+            Ok(Verdict::Panic) => panic!("a bug of the store"),
+            Ok(Verdict::Store) | Err(_) => Ok(()),
+        }
     }
 }
 
@@ -82,7 +93,7 @@ impl Store for Open {
     }
 }
 
-fn gated() -> (Driver, mpsc::Receiver<usize>, mpsc::Sender<bool>) {
+fn gated() -> (Driver, mpsc::Receiver<usize>, mpsc::Sender<Verdict>) {
     let ((appended, calls), (verdict, verdicts)) = (mpsc::channel(), mpsc::channel());
     (
         driver::start(Config::default(), Box::new(Gate { appended, verdicts })).unwrap(),
@@ -114,7 +125,7 @@ async fn a_reply_and_a_view_wait_for_the_commit() {
     let mut view = pin!(handle.read(|core| core.record().sweeps().len()));
     assert!(poll_once(view.as_mut()).await.is_pending());
     assert!(handle.sweeps().find("s1").is_none(), "nothing is shown before the commit");
-    verdict.send(true).unwrap();
+    verdict.send(Verdict::Store).unwrap();
     reply.await.unwrap().unwrap();
     assert!(handle.sweeps().find("s1").is_some(), "a client reads its own write");
     assert_eq!(view.await.unwrap(), 1);
@@ -133,13 +144,13 @@ async fn queued_inputs_share_a_commit() {
     for n in 1..=20 {
         handle.post(create(n)).await.unwrap();
     }
-    verdict.send(true).unwrap();
+    verdict.send(Verdict::Store).unwrap();
     // Each sweep has an event for itself and one for each of its eight trials.
     let (mut events, mut commits) = (first, 0);
     while events < 21 * 9 {
         events += calls.recv().unwrap();
         commits += 1;
-        verdict.send(true).unwrap();
+        verdict.send(Verdict::Store).unwrap();
     }
     assert!(commits < 20, "{commits} transactions for twenty sweeps");
 }
@@ -161,11 +172,11 @@ async fn the_driver_goes_on_while_a_commit_is_under_way() {
     assert!(poll_once(first.as_mut()).await.is_pending());
     assert!(poll_once(view.as_mut()).await.is_pending(), "it shows what is not stored yet");
     assert!(handle.sweeps().find("s1").is_none());
-    verdict.send(true).unwrap();
+    verdict.send(Verdict::Store).unwrap();
     first.await.unwrap().unwrap();
     assert!(handle.sweeps().find("s2").is_none());
     assert!(poll_once(view.as_mut()).await.is_pending());
-    verdict.send(true).unwrap();
+    verdict.send(Verdict::Store).unwrap();
     view.await.unwrap();
     assert!(handle.sweeps().find("s2").is_some());
 }
@@ -175,7 +186,7 @@ async fn a_failed_commit_ends_a_driver_that_has_nothing_else_to_do() {
     let (Driver { handle, mut ended }, calls, verdict) = gated();
     handle.post(create(1)).await.unwrap();
     calls.recv().unwrap();
-    verdict.send(false).unwrap();
+    verdict.send(Verdict::Fail).unwrap();
     let error = ended.wait().await.unwrap_err();
     assert!(matches!(error, DriverError::Store(StoreError::Failed { .. })), "{error}");
 }
@@ -230,7 +241,7 @@ async fn a_failed_commit_acknowledges_nothing_and_ends_the_driver() {
             token: None,
             message: FromWorker::Hello(hello("w", 1, 1, &[])),
         });
-        verdict.send(false).unwrap();
+        verdict.send(Verdict::Fail).unwrap();
         let (first, second, _) = tokio::join!(first, second, said);
         assert_eq!((first, second), (Err(DriverGone), Err(DriverGone)));
         assert_eq!(outbox.recv().await, None, "no message to the worker");
@@ -239,6 +250,15 @@ async fn a_failed_commit_acknowledges_nothing_and_ends_the_driver() {
         assert_eq!(handle.read(|_| ()).await, Err(DriverGone));
         handle.gone().await;
     }
+}
+
+#[tokio::test]
+async fn a_committer_that_panics_ends_the_driver() {
+    let (Driver { handle, mut ended }, _calls, verdict) = gated();
+    verdict.send(Verdict::Panic).unwrap();
+    assert_eq!(handle.apply(create(1)).await, Err(DriverGone));
+    let error = ended.wait().await.unwrap_err();
+    assert!(matches!(error, DriverError::Died), "{error}");
 }
 
 #[tokio::test]
