@@ -10,9 +10,10 @@ use std::sync::Arc;
 
 use arrow_array::types::{Int8Type, Int32Type};
 use arrow_array::{
-    ArrayRef, BinaryArray, Date64Array, Decimal128Array, DictionaryArray, DurationSecondArray,
-    Float32Array, Int16Array, Int64Array, LargeStringArray, ListArray, NullArray, RecordBatch,
-    StringArray, StringViewArray, Time32SecondArray, TimestampNanosecondArray, UInt64Array,
+    ArrayRef, BinaryArray, BooleanArray, Date64Array, Decimal128Array, DictionaryArray,
+    DurationSecondArray, Float32Array, Int16Array, Int64Array, LargeStringArray, ListArray,
+    NullArray, RecordBatch, StringArray, StringViewArray, Time32SecondArray,
+    TimestampNanosecondArray, UInt64Array,
 };
 use arrow_ipc::CompressionType;
 use arrow_ipc::writer::{FileWriter, IpcWriteOptions, StreamWriter};
@@ -20,7 +21,7 @@ use arrow_schema::{ArrowError, DataType, Field, Schema};
 use caviar_common::data::{ColumnType, DataSpec, TableSpec, Task};
 use caviar_data::{Dataset, ReadOptions, RowBatch, SchemaReader, Truth, header, inspect, split};
 use parquet::arrow::ArrowWriter;
-use parquet::basic::{Compression, GzipLevel, ZstdLevel};
+use parquet::basic::{Compression, Encoding, GzipLevel, ZstdLevel};
 use parquet::file::properties::{WriterProperties, WriterVersion};
 use support::Folder;
 
@@ -316,6 +317,44 @@ fn a_parquet_page_that_states_a_size_beyond_its_bytes_is_refused() {
     let folder = Folder::with(&[("t.parquet", bytes)]);
     let (_, text) = folder.error(&folder.spec("t.parquet", Some("k"), None));
     assert!(text.ends_with("more bytes than its compression can have saved"), "{text}");
+}
+
+/// Without the check, the reader asks for the memory of the lengths, and the process ends.
+#[test]
+fn a_page_of_texts_that_states_more_lengths_than_texts_is_refused() {
+    let texts = StringArray::from(vec![Some("ab"), None, Some("abc"), Some("b"), Some("b"), None]);
+    let labels = BooleanArray::from(vec![true, false, true, false, true, false]);
+    let columns: [(&str, ArrayRef); 2] = [("x", Arc::new(texts)), ("k", Arc::new(labels))];
+    let batch = RecordBatch::try_from_iter(columns).unwrap();
+    for (encoding, runs) in
+        [(Encoding::DELTA_LENGTH_BYTE_ARRAY, 1), (Encoding::DELTA_BYTE_ARRAY, 2)]
+    {
+        for version in [WriterVersion::PARQUET_1_0, WriterVersion::PARQUET_2_0] {
+            let properties = WriterProperties::builder()
+                .set_writer_version(version)
+                .set_dictionary_enabled(false)
+                .set_column_encoding("x".into(), encoding)
+                .build();
+            let mut writer =
+                ArrowWriter::try_new(Vec::new(), batch.schema(), Some(properties)).unwrap();
+            writer.write(&batch).unwrap();
+            let bytes = writer.into_inner().unwrap();
+            let folder = Folder::with(&[("t.parquet", bytes.clone())]);
+            let data = folder.load("t.parquet", Some("k"), None).unwrap();
+            assert_eq!(data.categories(0), ["ab", "abc", "b"], "{encoding}");
+            // A run of four lengths begins with its blocks of 128 in four parts.
+            let is_start = |place: &usize| bytes[*place..].starts_with(&[0x80, 0x01, 4, 4]);
+            let starts: Vec<usize> = (0..bytes.len()).filter(is_start).collect();
+            assert_eq!(starts.len(), runs, "{encoding}");
+            for start in starts {
+                let mut damaged = bytes.clone();
+                damaged[start + 3..start + 9].copy_from_slice(&[0x80, 0x80, 0x80, 0x80, 0x80, 1]);
+                let folder = Folder::with(&[("t.parquet", damaged)]);
+                let (_, text) = folder.error(&folder.spec("t.parquet", Some("k"), None));
+                assert!(text.ends_with("states more lengths than it has texts"), "{text}");
+            }
+        }
+    }
 }
 
 #[test]

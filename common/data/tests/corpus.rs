@@ -105,8 +105,8 @@ fn columnar_seeds() -> Vec<(&'static str, &'static str, Vec<u8>)> {
     use arrow_ipc::CompressionType;
     use arrow_ipc::writer::{FileWriter, IpcWriteOptions, StreamWriter};
     use parquet::arrow::ArrowWriter;
-    use parquet::basic::Compression;
-    use parquet::file::properties::WriterProperties;
+    use parquet::basic::{Compression, Encoding};
+    use parquet::file::properties::{WriterProperties, WriterVersion};
 
     let x = vec![Some(1.0), None, Some(3.0), Some(4.0), Some(5.5), Some(-1.0)];
     let columns: [(&str, ArrayRef); 3] = [
@@ -115,12 +115,20 @@ fn columnar_seeds() -> Vec<(&'static str, &'static str, Vec<u8>)> {
         ("k", Arc::new(BooleanArray::from(vec![true, false, true, false, true, false]))),
     ];
     let batch = RecordBatch::try_from_iter(columns).unwrap();
-    let parquet = |compression| {
-        let properties = WriterProperties::builder().set_compression(compression).build();
+    let write = |properties: WriterProperties| {
         let mut writer =
             ArrowWriter::try_new(Vec::new(), batch.schema(), Some(properties)).unwrap();
         writer.write(&batch).unwrap();
         writer.into_inner().unwrap()
+    };
+    let parquet = |compression| {
+        let properties = WriterProperties::builder().set_compression(compression);
+        write(properties.build())
+    };
+    let delta = |version, encoding| {
+        let properties = WriterProperties::builder().set_dictionary_enabled(false);
+        let properties = properties.set_writer_version(version);
+        write(properties.set_column_encoding("kind".into(), encoding).build())
     };
     let file = |compression| {
         let options = IpcWriteOptions::default().try_with_compression(compression).unwrap();
@@ -134,6 +142,12 @@ fn columnar_seeds() -> Vec<(&'static str, &'static str, Vec<u8>)> {
     vec![
         ("parquet", "plain", parquet(Compression::UNCOMPRESSED)),
         ("parquet", "snappy", parquet(Compression::SNAPPY)),
+        (
+            "parquet",
+            "lengths",
+            delta(WriterVersion::PARQUET_1_0, Encoding::DELTA_LENGTH_BYTE_ARRAY),
+        ),
+        ("parquet", "shared", delta(WriterVersion::PARQUET_2_0, Encoding::DELTA_BYTE_ARRAY)),
         ("arrow", "plain", file(None)),
         ("arrow", "lz4", file(Some(CompressionType::LZ4_FRAME))),
         ("arrow", "stream", stream.into_inner().unwrap()),

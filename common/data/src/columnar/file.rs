@@ -112,11 +112,14 @@ impl File {
         let Self { path, format, reader, .. } = self;
         let reader: Box<dyn RecordBatchReader> = match reader {
             Reader::Parquet(builder) => {
-                let mut pages = open(&path)?;
-                guarded(&path, format, || check_pages(&mut pages, builder.metadata(), columns))?;
+                let pages = open(&path)?;
+                let row_bytes =
+                    guarded(&path, format, || check_pages(pages, builder.metadata(), columns))?;
+                let rows = MAX_BYTES.checked_div(to_usize(row_bytes)).unwrap_or(BATCH_ROWS);
                 let roots = columns.iter().copied();
                 let mask = ProjectionMask::roots(builder.parquet_schema(), roots);
-                let builder = builder.with_projection(mask).with_batch_size(BATCH_ROWS);
+                let builder = builder.with_projection(mask);
+                let builder = builder.with_batch_size(rows.clamp(1, BATCH_ROWS));
                 Box::new(guarded(&path, format, || {
                     builder.build().map_err(|error| error.to_string())
                 })?)

@@ -4,6 +4,7 @@
 //! inputs. Nested and binary columns have no place in a network, and are left out with a note.
 
 mod column;
+mod delta;
 mod envelope;
 mod file;
 mod guard;

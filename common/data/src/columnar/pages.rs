@@ -5,11 +5,15 @@
 //! and end the process. The footer and the head of each page are structs in Thrift's compact
 //! protocol. [Specification](https://github.com/apache/parquet-format).
 
+use std::fs::File;
 use std::io::{self, BufReader, Read, Seek, SeekFrom};
+use std::sync::Arc;
 
 use parquet::basic::{Compression, Type};
-use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData};
+use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData, RowGroupMetaData};
+use parquet::file::reader::SerializedPageReader;
 
+use super::delta;
 use super::thrift::{BINARY, Compact, I32, LIST, Layout, STRUCT, TRUE, damaged};
 
 /// The last bytes of a file: the length of the footer in four bytes, and these.
@@ -20,7 +24,8 @@ const MAX_NESTING: usize = 64;
 /// Most bytes of a page after decompression. Writers begin a new one after about 1 MiB.
 const MAX_PAGE_BYTES: u64 = 1 << 30;
 
-/// The structs, and the fields that are read.
+/// The structs, and the fields that are read. A page begins with the number of its values. The
+/// encoding is the second number of a page with data, and the fourth in version 2 of such pages.
 const FILE: &Layout = &[I32, LIST];
 const SCHEMA: i64 = 2;
 const COLUMN: &Layout = &[I32, I32, I32, BINARY, I32, I32, I32, I32, I32, STRUCT];
@@ -33,7 +38,6 @@ const DICTIONARY_PAGE: i64 = 7;
 const DATA_PAGE_V2: i64 = 8;
 const DATA: &Layout = &[I32, I32, I32, I32, STRUCT];
 const DICTIONARY: &Layout = &[I32, I32, TRUE];
-const DICTIONARY_VALUES: i64 = 1;
 const DATA_V2: &Layout = &[I32, I32, I32, I32, I32, I32, TRUE, STRUCT];
 
 /// Checks how the columns are nested. A file without a footer passes: the reader refuses it.
@@ -108,46 +112,81 @@ fn children(input: &mut Compact<&[u8]>) -> io::Result<u64> {
     Ok(children)
 }
 
-/// Checks the pages of the columns at these indices, which ascend.
+/// Checks the pages of the columns at these indices, which ascend. Returns the most bytes that the
+/// texts of a row can have: each can repeat a whole page.
 pub(super) fn check_pages(
-    file: &mut (impl Read + Seek),
+    file: File,
     metadata: &ParquetMetaData,
     columns: &[usize],
-) -> Result<(), String> {
-    let length = file.seek(SeekFrom::End(0)).map_err(|error| error.to_string())?;
+) -> Result<u64, String> {
+    let file = Arc::new(file);
     let schema = metadata.file_metadata().schema_descr();
-    for group in metadata.row_groups() {
-        for (leaf, chunk) in group.columns().iter().enumerate() {
-            if columns.binary_search(&schema.get_column_root_idx(leaf)).is_ok() {
-                check_chunk(file, length, chunk)?;
-            }
+    let mut row_bytes = 0_u64;
+    for leaf in 0..schema.num_columns() {
+        if columns.binary_search(&schema.get_column_root_idx(leaf)).is_err() {
+            continue;
         }
+        let mut most = 0;
+        for group in metadata.row_groups() {
+            let chunk = group.columns().get(leaf).ok_or("a group of rows lacks a column")?;
+            let checked = check_chunk(&file, chunk)?;
+            if checked.has_delta {
+                check_delta(&file, chunk, group)?;
+            }
+            most = most.max(checked.text_bytes);
+        }
+        row_bytes = row_bytes.saturating_add(most);
+    }
+    Ok(row_bytes)
+}
+
+/// Decompresses the pages of a column in one group of rows, to check what is in them.
+fn check_delta(
+    file: &Arc<File>,
+    chunk: &ColumnChunkMetaData,
+    group: &RowGroupMetaData,
+) -> Result<(), String> {
+    let rows = usize::try_from(group.num_rows()).map_err(|error| error.to_string())?;
+    let pages = SerializedPageReader::new(Arc::clone(file), chunk, rows, None);
+    for page in pages.map_err(|error| error.to_string())? {
+        delta::check(&page.map_err(|error| error.to_string())?, chunk.column_descr())?;
     }
     Ok(())
 }
 
-/// Checks the pages of a column in one group of rows.
-fn check_chunk(
-    file: &mut (impl Read + Seek),
-    length: u64,
-    chunk: &ColumnChunkMetaData,
-) -> Result<(), String> {
+/// What was seen of a column in one group of rows.
+#[derive(Clone, Copy, Debug, Default)]
+struct Checked {
+    /// The bytes of the largest page of texts.
+    text_bytes: u64,
+    has_delta: bool,
+}
+
+/// Checks the heads of the pages of a column in one group of rows.
+fn check_chunk(file: &File, chunk: &ColumnChunkMetaData) -> Result<Checked, String> {
+    let mut file = file;
+    let length = file.seek(SeekFrom::End(0)).map_err(|error| error.to_string())?;
     let (mut at, size) = chunk.byte_range();
     let end = at.checked_add(size).filter(|end| *end <= length);
     let end = end.ok_or("a column is longer than the file")?;
+    let mut checked = Checked::default();
     while at < end {
         file.seek(SeekFrom::Start(at)).map_err(|error| error.to_string())?;
         // Most heads have fewer bytes than that.
-        let mut input = Compact::new(BufReader::with_capacity(128, file.by_ref().take(end - at)));
+        let mut input = Compact::new(BufReader::with_capacity(128, file.take(end - at)));
         let head = head(&mut input).map_err(|_| "the head of a page is damaged")?;
         at = at.saturating_add(input.position());
         if head.compressed > end - at {
             return Err("a page is longer than its column".to_owned());
         }
-        head.check(chunk)?;
+        let bytes = head.check(chunk)?;
+        if chunk.column_type() == Type::BYTE_ARRAY {
+            checked.text_bytes = checked.text_bytes.max(bytes);
+        }
+        checked.has_delta |= head.has_delta;
         at = at.saturating_add(head.compressed);
     }
-    Ok(())
+    Ok(checked)
 }
 
 /// What the head of a page states.
@@ -159,10 +198,13 @@ struct Head {
     compressed: u64,
     /// The values of a dictionary; 0 for other pages.
     dictionary_values: u64,
+    /// True for one of the encodings that [`delta`] is about.
+    has_delta: bool,
 }
 
 impl Head {
-    fn check(&self, chunk: &ColumnChunkMetaData) -> Result<(), String> {
+    /// Returns the bytes of the page after decompression.
+    fn check(&self, chunk: &ColumnChunkMetaData) -> Result<u64, String> {
         // What is stated is not used where nothing is compressed.
         let is_plain = chunk.compression() == Compression::UNCOMPRESSED;
         let bytes = if is_plain { self.compressed } else { self.uncompressed };
@@ -176,7 +218,7 @@ impl Head {
         if self.dictionary_values.saturating_mul(least_width(chunk)) > bytes {
             return Err("a dictionary states more values than it has bytes for".to_owned());
         }
-        Ok(())
+        Ok(bytes)
     }
 }
 
@@ -221,10 +263,16 @@ fn head<R: Read>(input: &mut Compact<R>) -> io::Result<Head> {
         match id {
             UNCOMPRESSED_SIZE => uncompressed = u64::try_from(input.number()?).ok(),
             COMPRESSED_SIZE => compressed = u64::try_from(input.number()?).ok(),
-            DATA_PAGE => first_number(input, DATA).map(drop)?,
-            DATA_PAGE_V2 => first_number(input, DATA_V2).map(drop)?,
+            DATA_PAGE => {
+                let [_, encoding, ..] = numbers(input, DATA)?;
+                head.has_delta |= delta::ENCODINGS.contains(&encoding);
+            }
+            DATA_PAGE_V2 => {
+                let [_, _, _, encoding] = numbers(input, DATA_V2)?;
+                head.has_delta |= delta::ENCODINGS.contains(&encoding);
+            }
             DICTIONARY_PAGE => {
-                let values = first_number(input, DICTIONARY)?;
+                let [values, ..] = numbers(input, DICTIONARY)?;
                 head.dictionary_values = u64::try_from(values).map_err(|_| damaged())?;
             }
             _ => input.skip(kind)?,
@@ -234,18 +282,19 @@ fn head<R: Read>(input: &mut Compact<R>) -> io::Result<Head> {
     Ok(Head { uncompressed, compressed, ..head })
 }
 
-/// Reads a struct, and returns its field 1, which is the number of values in every page; 0 without
-/// it.
-fn first_number<R: Read>(input: &mut Compact<R>, layout: &Layout) -> io::Result<i32> {
-    let (mut id, mut number) = (0, 0);
+/// Reads a struct, and returns its first four fields if they are numbers; 0 for a field that is
+/// not there.
+fn numbers<R: Read>(input: &mut Compact<R>, layout: &Layout) -> io::Result<[i32; 4]> {
+    let (mut id, mut numbers) = (0, [0; 4]);
     while let Some((next, kind)) = input.next_field(id, layout)? {
         id = next;
-        match id {
-            DICTIONARY_VALUES => number = input.number()?,
-            _ => input.skip(kind)?,
+        let place = usize::try_from(id).ok().and_then(|id| id.checked_sub(1));
+        match place.and_then(|place| numbers.get_mut(place)).filter(|_| kind == I32) {
+            Some(number) => *number = input.number()?,
+            None => input.skip(kind)?,
         }
     }
-    Ok(number)
+    Ok(numbers)
 }
 
 #[cfg(test)]
@@ -266,7 +315,8 @@ mod tests {
             0x15, 0x04, 0x15, 0xd8, 0x04, 0x15, 0x90, 0x03, 0x15, 0x02, 0x3c, 0x15, 0x0a, 0x15,
             0x04, 0x11, 0x00, 0x29, 0x28, 0x01, 0x61, 0x02, 0x62, 0x63, 0x00, 0xff,
         ];
-        let head = Head { uncompressed: 300, compressed: 200, dictionary_values: 5 };
+        let head =
+            Head { uncompressed: 300, compressed: 200, dictionary_values: 5, has_delta: false };
         assert_eq!(read(&bytes), Some((head, 25)));
         for end in 0..25 {
             assert_eq!(read(&bytes[..end]), None, "{end}");

@@ -42,7 +42,8 @@ impl<R: Read> Compact<R> {
         self.read
     }
 
-    fn byte(&mut self) -> io::Result<u8> {
+    /// The next byte.
+    pub(super) fn byte(&mut self) -> io::Result<u8> {
         let mut byte = [0];
         self.input.read_exact(&mut byte)?;
         self.read += 1;
@@ -50,7 +51,7 @@ impl<R: Read> Compact<R> {
     }
 
     /// A number in groups of seven bits, the lowest first.
-    fn varint(&mut self) -> io::Result<u64> {
+    pub(super) fn varint(&mut self) -> io::Result<u64> {
         let mut number = 0;
         for shift in (0..64).step_by(7) {
             let byte = self.byte()?;
@@ -63,7 +64,7 @@ impl<R: Read> Compact<R> {
     }
 
     /// A number whose lowest bit is its sign.
-    fn zigzag(&mut self) -> io::Result<i64> {
+    pub(super) fn zigzag(&mut self) -> io::Result<i64> {
         let number = self.varint()?;
         let half = i64::try_from(number >> 1).map_err(|_| damaged())?;
         Ok(if number & 1 == 0 { half } else { -half - 1 })
@@ -138,7 +139,8 @@ impl<R: Read> Compact<R> {
         }
     }
 
-    fn skip_bytes(&mut self, bytes: u64) -> io::Result<()> {
+    /// Skips this many bytes.
+    pub(super) fn skip_bytes(&mut self, bytes: u64) -> io::Result<()> {
         let skipped = io::copy(&mut (&mut self.input).take(bytes), &mut io::sink())?;
         self.read += skipped;
         if skipped == bytes { Ok(()) } else { Err(damaged()) }
