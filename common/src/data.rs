@@ -257,6 +257,11 @@ pub struct DataSummary {
     /// whose specs always name the task.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub task: Option<Task>,
+    /// The standard deviation of the label in the training split, if there is one label of
+    /// numbers. The networks learn the label divided by it, so the root of a loss times it is an
+    /// error in the unit of the label.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub label_deviation: Option<f64>,
     /// What a model without inputs reaches; `None` for external data and in early records.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub baseline: Option<Baseline>,
@@ -281,6 +286,7 @@ impl Default for DataSummary {
             digest: String::new(),
             block: None,
             task: None,
+            label_deviation: None,
             baseline: None,
             notes: Vec::new(),
         }

@@ -13,6 +13,7 @@ use caviar_nn::Predictor;
 use super::rows::{BATCH, in_input, open, tell};
 use crate::args::models::Predict;
 use crate::failure::Failure;
+use crate::progress::talk;
 use crate::show;
 
 /// Bytes that are written at once.
@@ -56,12 +57,13 @@ fn write(args: &Predict, model: &caviar_model::Model, out: &mut impl Write) -> a
         None => writer.header(out, &names)?,
     }
     let mut batch = RowBatch::default();
-    let (mut predicted, mut line) = (Vec::new(), Vec::new());
+    let (mut predicted, mut line, mut is_empty) = (Vec::new(), Vec::new(), true);
     loop {
         let rows = reader.read(&mut batch, BATCH).map_err(|error| in_input(&error))?;
         if rows == 0 {
             break;
         }
+        is_empty = false;
         predictor.predict(batch.features(), &mut predicted)?;
         for (row, outputs) in predicted.chunks(predictor.outputs()).enumerate() {
             line.clear();
@@ -72,6 +74,9 @@ fn write(args: &Predict, model: &caviar_model::Model, out: &mut impl Write) -> a
             writer.row(&mut line, outputs)?;
             out.write_all(&line)?;
         }
+    }
+    if is_empty {
+        talk(&format!("note: {} has no rows", args.rows.data.display()));
     }
     tell(schema, reader.counts());
     Ok(())

@@ -39,6 +39,22 @@ pub(super) fn saved(sweep: &SweepView, best: &TrialView) -> Option<String> {
     Some(format!("validation {validation}{test} of the baseline's squared error"))
 }
 
+/// The error of the best trial in the unit of the label: the root of its mean squared error. `None`
+/// for classes and several labels, and if it is the objective.
+pub(super) fn rmse(sweep: &SweepView, best: &TrialView) -> Option<String> {
+    let deviation = sweep.data.label_deviation?;
+    let Some(Point::Network(counting)) = &best.counting else { return None };
+    let measured = counting.validation.measured.map(|it| it.measure);
+    if measured == Some(Measure::Rmse) {
+        return None;
+    }
+    let root = |loss: f64| text::number(loss.sqrt() * deviation);
+    let test = sweep.test.as_ref().and_then(|test| test.score);
+    let test = test.map_or_else(String::new, |score| format!("; test {}", root(score.loss)));
+    let validation = root(counting.validation.loss);
+    Some(format!("validation {validation}{test}, in the unit of the label"))
+}
+
 /// A sentence if the best trial, at its counting epoch, does not beat the baseline on the
 /// validation or the test split.
 pub(super) fn verdict(sweep: &SweepView, best: &TrialView) -> Option<String> {
@@ -154,6 +170,22 @@ mod tests {
         let value = 0.7;
         let measured = Some(Measured { measure: Measure::R2, value });
         assert_eq!(saved(Score { measured, ..score(0.2, None) }), None, "it has an R2");
+    }
+
+    #[test]
+    fn the_error_of_a_number_is_shown_in_the_unit_of_the_label() {
+        let mut sweep = samples::sweep();
+        let mut best = samples::trials().remove(2);
+        assert_eq!(rmse(&sweep, &best), None, "classes");
+        sweep.data.label_deviation = Some(30.0);
+        let Some(Point::Network(mut counting)) = best.counting else { panic!("it was trained") };
+        counting.validation = Score { loss: 0.25, accuracy: None, measured: None };
+        best.counting = Some(Point::Network(counting));
+        if let Some(test) = &mut sweep.test {
+            test.score = Some(Score { loss: 0.36, accuracy: None, measured: None });
+        }
+        let expected = "validation 15; test 18, in the unit of the label";
+        assert_eq!(rmse(&sweep, &best).as_deref(), Some(expected));
     }
 
     #[test]

@@ -274,6 +274,7 @@ pub(crate) fn winner(
     }
     rows.extend(sweep.test.as_ref().map(|test| ("test", Tone::Strong, test_text(test))));
     rows.extend(baseline::row(sweep).map(|text| ("baseline", Tone::Plain, text)));
+    rows.extend(baseline::rmse(sweep, best).map(|text| ("rmse", Tone::Plain, text)));
     rows.extend(baseline::saved(sweep, best).map(|text| ("saved", Tone::Plain, text)));
     let values = best.assignment.iter();
     rows.extend(values.map(|(name, value)| (name, Tone::Plain, text::value(value))));

@@ -34,7 +34,7 @@ pub enum DataError {
          .dat or .data), a LIBSVM file (.svm, .libsvm or .svmlight), an IDX image file (ubyte or \
          .idx), each also with .gz; a NumPy array (.npy or .npz), a Parquet file (.parquet), an \
          Arrow file (.arrow or .feather), or \"builtin:digits\"; tables of text also with .zst or \
-         .zip"
+         .zip; save a table of another program, such as an Excel workbook, as CSV"
     )]
     UnknownFormat {
         /// The source as given.

@@ -1,5 +1,11 @@
 //! Which reader a file is for, by its name.
 
+use std::fs::{self, File};
+use std::io::Read;
+
+use crate::error::DataError;
+use crate::file_error::FileError;
+
 /// The kinds of files that are read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Format {
@@ -31,7 +37,32 @@ const ENDINGS: [(&[&str], Format); 6] = [
 /// The endings of compressed files. `.zip` can also replace the ending of a text file.
 const COMPRESSED_ENDINGS: [&str; 4] = [".gz", ".zst", ".zip", ".bgz"];
 
+/// Bytes at the beginning of a file that tell whether it is text.
+const SNIFFED_BYTES: u64 = 512;
+
 impl Format {
+    /// The kind that the name of a file states. `field` of the sweep file names the file.
+    ///
+    /// # Errors
+    /// No kind has such names, or a kind that is not text, and the file is text.
+    pub(crate) fn of_file(path: &str, field: &'static str) -> Result<Self, DataError> {
+        let Some(format) = Self::of(path) else {
+            return Err(DataError::UnknownFormat { path: path.to_owned() });
+        };
+        let name = match format {
+            Self::Text | Self::Sparse => return Ok(format),
+            Self::Idx => "an IDX file",
+            Self::Npy | Self::Npz => "a file of NumPy",
+            Self::Parquet => "a Parquet file",
+            Self::Arrow => "an Arrow file",
+        };
+        if is_text(path) {
+            let what = format!("{path}: is text, and not {name}: give it a name that ends in .csv");
+            return Err(FileError::Content { field, what }.into());
+        }
+        Ok(format)
+    }
+
     /// The kind that the name of a file states; `None` if no kind has such names.
     ///
     /// A compressed file has the kind that its name has without the ending of the compression, if
@@ -66,6 +97,22 @@ impl Format {
             Self::Npy | Self::Npz | Self::Parquet | Self::Arrow => false,
         }
     }
+}
+
+/// Whether a file begins with printable text. Each kind of file that is not text begins with other
+/// bytes. A file that cannot be read is left to its reader.
+fn is_text(path: &str) -> bool {
+    // Opening a pipe without a writer would block indefinitely.
+    let Ok(true) = fs::metadata(path).map(|data| data.is_file()) else { return false };
+    let mut start = Vec::new();
+    let read = File::open(path).and_then(|file| file.take(SNIFFED_BYTES).read_to_end(&mut start));
+    let is_printed = |byte: &u8| matches!(byte, b'\t' | b'\n' | b'\r') || *byte >= b' ';
+    // The last character can be cut off.
+    let is_whole = match std::str::from_utf8(&start) {
+        Ok(_) => true,
+        Err(error) => error.error_len().is_none(),
+    };
+    read.is_ok() && start.contains(&b'\n') && is_whole && start.iter().all(is_printed)
 }
 
 #[cfg(test)]

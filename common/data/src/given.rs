@@ -40,6 +40,7 @@ impl<'a> Given<'a> {
                 let what = format!("{path}: expected a file of the same format as {}", spec.source);
                 return Err(FileError::Content { field, what }.into());
             }
+            Format::of_file(path, field)?;
             files.push(GivenFile::new(path, field, part));
         }
         Ok(Self(files))

@@ -61,7 +61,7 @@ pub(crate) fn read(
     spec: &DataSpec,
     memory: MemoryBudget,
 ) -> Result<(Content, &'static str), DataError> {
-    let format = format(spec)?;
+    let format = Format::of_file(&spec.source, SOURCE)?;
     refuse(spec, format)?;
     Ok(match format {
         Format::Text => {
@@ -80,7 +80,7 @@ pub(crate) fn read(
 
 /// The names of the columns of a table that can be its label, and whether they are in the file.
 pub(crate) fn column_names(spec: &DataSpec) -> Result<(Vec<String>, bool), DataError> {
-    let format = format(spec)?;
+    let format = Format::of_file(&spec.source, SOURCE)?;
     refuse(spec, format)?;
     Ok(match format {
         Format::Text => {
@@ -94,10 +94,6 @@ pub(crate) fn column_names(spec: &DataSpec) -> Result<(Vec<String>, bool), DataE
         }
         Format::Parquet | Format::Arrow => (columnar_names(spec, format)?, true),
     })
-}
-
-fn format(spec: &DataSpec) -> Result<Format, DataError> {
-    Format::of(&spec.source).ok_or_else(|| DataError::UnknownFormat { path: spec.source.clone() })
 }
 
 #[cfg(feature = "arrow")]

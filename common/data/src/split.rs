@@ -217,6 +217,12 @@ pub fn split_rows(
 pub(crate) struct Outputs(Vec<Standard>);
 
 impl Outputs {
+    /// The standard deviation of the only label of numbers; `None` for classes and several labels.
+    pub(crate) fn only_deviation(&self) -> Option<f64> {
+        let [only] = self.0.as_slice() else { return None };
+        Some(1.0 / only.scale).filter(|deviation| deviation.is_finite())
+    }
+
     /// Learns from the rows `train`.
     ///
     /// # Errors

@@ -94,6 +94,7 @@ impl Dataset {
             digest: self.digest().to_owned(),
             block: None,
             task: Some(self.task()),
+            label_deviation: outputs.only_deviation(),
             baseline: Some(self.baseline(&rows, &outputs, &weights, measure)),
             notes,
         })

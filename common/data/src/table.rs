@@ -104,15 +104,22 @@ pub(crate) struct Table {
     pub(crate) notes: Vec<DataNote>,
 }
 
-/// The warning about rows that lack one of the labels; `None` if there are no such rows.
-pub(crate) fn rows_without_label(labels: &[&str], rows: usize) -> Option<DataNote> {
+/// One in this many rows without a label is more than a few forgotten cells.
+const MANY_WITHOUT_LABEL: usize = 10;
+
+/// The warning about `rows` of `all` rows that lack one of the labels; `None` if there are no such
+/// rows.
+pub(crate) fn rows_without_label(labels: &[&str], rows: usize, all: usize) -> Option<DataNote> {
     let quoted: Vec<String> = labels.iter().map(|name| format!("{:?}", shown(name))).collect();
-    let text = format!(
-        "{rows} row{} no value in {} and {} left out",
-        if rows == 1 { " has" } else { "s have" },
+    let mut text = format!(
+        "{rows} of {all} rows {} no value in {} and {} left out",
+        if rows == 1 { "has" } else { "have" },
         quoted.join(" or "),
         if rows == 1 { "is" } else { "are" },
     );
+    if rows.saturating_mul(MANY_WITHOUT_LABEL) >= all {
+        text.push_str("; if a cell without a value means a class, write its name there");
+    }
     (rows > 0).then(|| warning("rows_without_label", labels, text))
 }
 

@@ -317,7 +317,7 @@ fn the_error_of_a_damaged_file_names_it() {
     for (name, label, labels, expected) in [
         ("empty.npy", None, Some("y.npy"), "empty.npy: is empty"),
         ("short.npy", None, Some("y.npy"), "short.npy: ends after"),
-        ("text.npy", None, Some("y.npy"), "text.npy: is not an array of NumPy"),
+        ("text.npy", None, Some("y.npy"), "text.npy: is text, and not a file of NumPy: give it a "),
         ("huge.npy", None, Some("y.npy"), "huge.npy: has the shape [99999999999, 9]"),
         ("short.npz", Some("y"), None, "short.npz: is not an archive"),
         ("bad.svm", None, None, "bad.svm, line 2: \"2:x\" has no number after the colon"),

@@ -381,10 +381,13 @@ fn the_error_of_a_damaged_file_names_it() {
     for (name, expected) in [
         ("empty.parquet", "empty.parquet: is not a Parquet file, or is damaged: "),
         ("short.parquet", "short.parquet: is not a Parquet file, or is damaged: "),
-        ("text.parquet", "text.parquet: is not a Parquet file, or is damaged: "),
+        ("text.parquet", "text.parquet: is text, and not a Parquet file: give it a name that "),
         ("empty.arrow", "empty.arrow: the file is empty"),
         ("short.arrow", "short.arrow: is not an Arrow file, or is damaged: "),
-        ("text.arrow", "text.arrow: is not an Arrow file, or is damaged: "),
+        (
+            "text.arrow",
+            "text.arrow: is text, and not an Arrow file: give it a name that ends in .csv",
+        ),
         ("old.feather", "old.feather: is not an Arrow file, or is damaged: it has version 1"),
         ("twice.arrow", "twice.arrow: two columns are called \"x\""),
     ] {

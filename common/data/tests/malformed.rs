@@ -116,7 +116,7 @@ fn a_file_of_another_kind_is_called_by_its_name() {
         ("t.csv", npy.clone(), "t.csv: it is a NumPy array"),
         ("t.csv", b"\x89PNG\r\n\x1a\n\0\0\0\0".to_vec(), "t.csv: it is "),
         ("t.csv", vec![0; 400], "t.csv: it is a binary file, not text"),
-        ("t.npz", b"x,k\n1,2\n".to_vec(), "t.npz: is not an archive"),
+        ("t.npz", b"x,k\n1,2\n".to_vec(), "t.npz: is text, and not a file of NumPy"),
         ("t.svm", npy, "t.svm: it is a NumPy array"),
         ("t.svm", b"x,k\n1,2\n".to_vec(), "t.svm, line 1: \"x,k\" has a comma"),
         ("t.zip", zip(&[("a.csv", "x,k\n".into()), ("b.csv", "x,k\n".into())]), "t.zip: "),
@@ -127,11 +127,11 @@ fn a_file_of_another_kind_is_called_by_its_name() {
         ("x.npy", b"x,k\n1,2\n".to_vec()),
         ("y.npy", Npy::whole("(4,)", &[0, 1, 0, 1]).file()),
     ]);
-    let expected = "x.idx: starts with 782c6b0a: expected 00000803";
+    let expected = "x.idx: is text, and not an IDX file: give it a name that ends in .csv";
     let (_, text) = error_within(&folder, &folder.spec("x.idx", None, Some("y.idx")), 8);
     assert!(text.starts_with(expected), "{text}");
     let (_, text) = error_within(&folder, &folder.spec("x.npy", None, Some("y.npy")), 8);
-    assert!(text.starts_with("x.npy: is not an array of NumPy"), "{text}");
+    assert!(text.starts_with("x.npy: is text, and not a file of NumPy"), "{text}");
 }
 
 #[test]

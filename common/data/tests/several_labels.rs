@@ -115,7 +115,7 @@ fn a_row_that_lacks_one_of_its_labels_is_left_out() {
     let data = load(&spec).unwrap();
     assert_eq!(data.targets().len(), 28);
     let note = data.notes().iter().find(|note| note.code == "rows_without_label").unwrap();
-    assert_eq!(note.text, "2 rows have no value in \"near\" or \"far\" and are left out");
+    assert_eq!(note.text, "2 of 30 rows have no value in \"near\" or \"far\" and are left out");
     assert_eq!(note.columns, ["near", "far"]);
 }
 

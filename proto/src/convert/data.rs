@@ -9,7 +9,7 @@ use caviar_common::limits::{MAX_DATA_NOTES, MAX_NOTE_COLUMNS};
 use caviar_common::text::{one_of, quoted};
 
 use super::artifacts::{decode_optional_blob, encode_blob};
-use super::field::{Within, at_most, clip, required, text};
+use super::field::{Within, at_most, clip, finite, required, text};
 use super::metrics::{decode_optional_score, encode_score};
 use crate::v1;
 
@@ -87,6 +87,7 @@ pub(super) fn encode_summary(data: &DataSummary) -> v1::DataSummary {
         digest: data.digest.clone(),
         block: data.block.as_ref().map(encode_blob),
         task: data.task.map(|task| task.name().to_owned()),
+        label_deviation: data.label_deviation,
         baseline: data.baseline.map(|baseline| v1::Baseline {
             validation: Some(encode_score(&baseline.validation)),
             test: baseline.test.as_ref().map(encode_score),
@@ -111,6 +112,10 @@ pub(super) fn decode_summary(wire: v1::DataSummary) -> Result<DataSummary, Probl
         digest: text("digest", wire.digest)?,
         block: decode_optional_blob("block", wire.block)?,
         task: wire.task.map(|name| decode_task(&name)).transpose()?,
+        label_deviation: wire
+            .label_deviation
+            .map(|deviation| finite("label_deviation", deviation))
+            .transpose()?,
         baseline: wire.baseline.map(decode_baseline).transpose().within("baseline")?,
         notes: notes.map(|(i, note)| decode_note(note).at("notes", i)).collect::<Result<_, _>>()?,
     })

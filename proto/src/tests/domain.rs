@@ -242,9 +242,10 @@ pub(super) fn blob() -> BoxedStrategy<Blob> {
 
 pub(super) fn summary() -> BoxedStrategy<DataSummary> {
     let sizes = (any::<[u64; 4]>(), any::<[u32; 4]>(), 1..=MAX_FOLDS, any::<bool>());
-    let found = (of(select(Task::ALL.to_vec())), of(baseline()), vec(note(), 0..3));
+    let found = (of(select(Task::ALL.to_vec())), of(0.0..9.0), of(baseline()), vec(note(), 0..3));
     (sizes, "[0-9a-f]{0,64}", of(blob()), found)
-        .prop_map(|((large, small, folds, pixels), digest, block, (task, baseline, notes))| {
+        .prop_map(|((large, small, folds, pixels), digest, block, found)| {
+            let (task, label_deviation, baseline, notes) = found;
             let [train, validation, test, category_values] = large;
             let [features, numbers, categories, outputs] = small;
             DataSummary {
@@ -261,6 +262,7 @@ pub(super) fn summary() -> BoxedStrategy<DataSummary> {
                 digest,
                 block,
                 task,
+                label_deviation,
                 baseline,
                 notes,
             }

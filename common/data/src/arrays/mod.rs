@@ -47,6 +47,7 @@ pub(crate) fn read_files(spec: &DataSpec) -> Result<Content, DataError> {
         let (path, source_path) = (labels_path.clone(), path.to_owned());
         return Err(FileError::LabelFormat { path, source_path }.into());
     }
+    Format::of_file(labels_path, LABELS)?;
     let array = read_npy(path).map_err(|error| of_array(SOURCE, error))?;
     let labels = read_npy(labels_path).map_err(|error| of_array(LABELS, error))?;
     check_count(&labels, LabelShape::of_task(spec.task), (labels_path, path), &array)?;

@@ -161,6 +161,11 @@ impl<'a> Builder<'a> {
         self.part = part;
     }
 
+    /// All rows, those that were left out among them.
+    pub(super) const fn rows(&self) -> usize {
+        self.rows
+    }
+
     /// Rows that were left out because they have no label.
     pub(super) const fn unlabelled(&self) -> usize {
         self.unlabelled

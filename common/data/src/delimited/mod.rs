@@ -63,7 +63,7 @@ pub(crate) fn read(
             table.push(rows.record(), rows.line())?;
         }
     }
-    let unlabelled = table.unlabelled();
+    let (unlabelled, rows) = (table.unlabelled(), table.rows());
     let Built { columns, free, labels, roles } = table.finish()?;
     notes.extend(plans.notes.iter().cloned());
     if !free.is_empty() {
@@ -77,7 +77,7 @@ pub(crate) fn read(
         notes.push(info("free_text", &all, text));
     }
     let label_names: Vec<&str> = plans.labels.iter().map(String::as_str).collect();
-    notes.extend(rows_without_label(&label_names, unlabelled));
+    notes.extend(rows_without_label(&label_names, unlabelled, rows));
     let mut all = plans
         .labels
         .iter()

@@ -28,7 +28,7 @@ use self::cells::empty_truth;
 use self::chunks::ChunkTable;
 use self::images::ImageTable;
 use self::table::TextTable;
-use crate::error::{DataError, LABEL};
+use crate::error::{DataError, LABEL, SOURCE};
 use crate::format::Format;
 use crate::load::digits_source;
 use crate::schema::Schema;
@@ -76,9 +76,13 @@ impl<'s> SchemaReader<'s> {
     /// needs; see [`DataError`].
     pub fn open(schema: &'s Schema, path: &str, options: &ReadOptions) -> Result<Self, DataError> {
         let text = |source| TextTable::open(schema, path, &source, options).map(Box::new);
-        let rows = match Format::of(path) {
-            Some(Format::Text) => Source::Text(text(TextSource::detect(path)?)?),
-            Some(Format::Idx | Format::Sparse)
+        if path == DIGITS {
+            let rows = Source::Text(text(digits_source(path)?)?);
+            return Ok(Self::of(schema, rows, options));
+        }
+        let rows = match Format::of_file(path, SOURCE)? {
+            Format::Text => Source::Text(text(TextSource::detect(path)?)?),
+            Format::Idx | Format::Sparse
                 if options.needs_label && !schema.more_labels.is_empty() =>
             {
                 let remedy = "has one label for each row, and the model predicts several: write \
@@ -86,13 +90,15 @@ impl<'s> SchemaReader<'s> {
                 let (field, path) = (LABEL, path.to_owned());
                 return Err(SchemaError::Superfluous { field, path, remedy }.into());
             }
-            Some(format) => files::open(schema, path, options, format)?,
-            None if path == DIGITS => Source::Text(text(digits_source(path)?)?),
-            None => return Err(DataError::UnknownFormat { path: path.to_owned() }),
+            format => files::open(schema, path, options, format)?,
         };
+        Ok(Self::of(schema, rows, options))
+    }
+
+    fn of(schema: &'s Schema, rows: Source<'s>, options: &ReadOptions) -> Self {
         let unknown_categories = vec![0; schema.columns.len()];
         let counts = ReadCounts { unknown_categories, ..ReadCounts::default() };
-        Ok(Self { schema, needs_label: options.needs_label, rows, counts })
+        Self { schema, needs_label: options.needs_label, rows, counts }
     }
 
     /// The names of all columns of the file, in its order. `None` if it has no header.

@@ -71,7 +71,7 @@ pub(crate) fn read_label(
     };
     read.map_err(|bad| bad.into_error(place, stored, 0))?;
     let mut notes: Vec<DataNote> = note.into_iter().collect();
-    notes.extend(rows_without_label(&[place.column], unlabelled(is_labelled)));
+    notes.extend(rows_without_label(&[place.column], unlabelled(is_labelled), is_labelled.len()));
     let (name, is_labelled) = (place.column.to_owned(), survey.is_labelled);
     Ok(Label { name, more: Vec::new(), labels, is_labelled, notes })
 }
@@ -101,7 +101,9 @@ fn read_several<S: Stored>(
         name: labels.next().map(|first| first.name).unwrap_or_default(),
         more: labels.collect(),
         labels: Labels::Values { outputs: columns.len(), all: by_rows(&all) },
-        notes: rows_without_label(&names, unlabelled(&is_labelled)).into_iter().collect(),
+        notes: rows_without_label(&names, unlabelled(&is_labelled), is_labelled.len())
+            .into_iter()
+            .collect(),
         is_labelled,
     })
 }
