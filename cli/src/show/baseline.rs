@@ -86,6 +86,28 @@ pub(super) fn verdict(sweep: &SweepView, best: &TrialView) -> Option<String> {
     None
 }
 
+/// A sentence if the probabilities of the best trial are better than those of the baseline, but not
+/// the classes that they lead to: those of a rare class seldom exceed one half.
+pub(super) fn remark(sweep: &SweepView, best: &TrialView) -> Option<String> {
+    let baseline = sweep.data.baseline?;
+    let Some(Point::Network(counting)) = &best.counting else { return None };
+    let test = sweep.test.as_ref().and_then(|test| test.score).zip(baseline.test);
+    let (split, rows, (score, baseline)) = match test {
+        Some(pair) => ("test", sweep.data.test, pair),
+        None => ("validation", sweep.data.validation, (counting.validation, baseline.validation)),
+    };
+    let (accuracy, share) = score.accuracy.zip(baseline.accuracy)?;
+    let saved = 1.0 - score.loss / baseline.loss;
+    let is_remarkable = !is_more_accurate(accuracy, share, rows) && saved > 0.0;
+    is_remarkable.then(|| {
+        format!(
+            "no more accurate than the most frequent class on the {split} split, but its \
+             probabilities are better: the loss is {:.1} % lower",
+            100.0 * saved
+        )
+    })
+}
+
 /// What a score was chosen by: a metric of some rows, in a number of looks at them.
 struct Looks<'a> {
     metric: &'a Metric,
@@ -112,22 +134,28 @@ const fn is_drawn(data: &DataSpec) -> bool {
 /// inequality), and the best of `looks` predictions too. For regression the losses are compared,
 /// and an area under the ROC curve is better above 0.5.
 fn is_better(score: &Score, baseline: &Score, of: &Looks<'_>) -> bool {
-    let rows = real(to_usize(of.rows.max(1)));
     let Some((accuracy, share)) = score.accuracy.zip(baseline.accuracy) else {
         return score.loss < baseline.loss;
     };
-    // Where the baseline is right about no row, or about all, one row more is luck.
-    let likely = share.clamp(1.0 / rows, 1.0 - 1.0 / rows);
-    let is_more_accurate = accuracy > share + (likely * (1.0 - likely) / rows).sqrt();
+    let is_more_accurate = is_more_accurate(accuracy, share, of.rows);
     if matches!(of.metric, Metric::ValidationAccuracy | Metric::TrainAccuracy) {
         return is_more_accurate;
     }
     if let Some(Measured { measure: Measure::RocAuc, value }) = score.measured {
         return value > 0.5;
     }
-    let gained = rows * (baseline.loss - score.loss);
+    let gained = real(to_usize(of.rows.max(1))) * (baseline.loss - score.loss);
     is_more_accurate
         || of.is_drawn && gained > (LEAST_FACTOR * real(to_usize(of.looks.max(1)))).ln()
+}
+
+/// Whether an accuracy is above the share of the most frequent class by more than the standard error
+/// of that.
+fn is_more_accurate(accuracy: f64, share: f64, rows: u64) -> bool {
+    let rows = real(to_usize(rows.max(1)));
+    // Where the baseline is right about no row, or about all, one row more is luck.
+    let likely = share.clamp(1.0 / rows, 1.0 - 1.0 / rows);
+    accuracy > share + (likely * (1.0 - likely) / rows).sqrt()
 }
 
 #[cfg(test)]
@@ -170,6 +198,27 @@ mod tests {
         let value = 0.7;
         let measured = Some(Measured { measure: Measure::R2, value });
         assert_eq!(saved(Score { measured, ..score(0.2, None) }), None, "it has an R2");
+    }
+
+    #[test]
+    fn better_probabilities_without_better_classes_are_remarked() {
+        let mut sweep = samples::sweep();
+        let score = |loss, accuracy| Score { loss, accuracy: Some(accuracy), measured: None };
+        let baseline = Baseline { validation: score(0.4, 0.9), test: None };
+        sweep.data.baseline = Some(baseline);
+        sweep.data.validation = 100;
+        let mut best = samples::trials().remove(2);
+        let Some(Point::Network(mut counting)) = best.counting else { panic!("it was trained") };
+        let mut remarked = |loss, accuracy| {
+            counting.validation = score(loss, accuracy);
+            best.counting = Some(Point::Network(counting));
+            remark(&sweep, &best)
+        };
+        let expected = "no more accurate than the most frequent class on the validation split, \
+                        but its probabilities are better: the loss is 25.0 % lower";
+        assert_eq!(remarked(0.3, 0.93).as_deref(), Some(expected), "the standard error is 0.03");
+        assert_eq!(remarked(0.3, 0.94), None);
+        assert_eq!(remarked(0.4, 0.9), None);
     }
 
     #[test]

@@ -281,7 +281,10 @@ pub(crate) fn winner(
     write_pairs(out, &rows, page)?;
     match baseline::verdict(sweep, best) {
         Some(verdict) => page.write(out, Tone::Bad, 2, &verdict),
-        None => Ok(()),
+        None => match baseline::remark(sweep, best) {
+            Some(remark) => page.write(out, Tone::Plain, 2, &remark),
+            None => Ok(()),
+        },
     }
 }
 

@@ -90,7 +90,12 @@ impl<'s> SchemaReader<'s> {
                 let (field, path) = (LABEL, path.to_owned());
                 return Err(SchemaError::Superfluous { field, path, remedy }.into());
             }
-            format => files::open(schema, path, options, format)?,
+            format @ (Format::Idx
+            | Format::Npy
+            | Format::Npz
+            | Format::Sparse
+            | Format::Parquet
+            | Format::Arrow) => files::open(schema, path, options, format)?,
         };
         Ok(Self::of(schema, rows, options))
     }
