@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::assignment::Value;
+use crate::ids::TrialNumber;
 
 /// The method that proposed an assignment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -139,11 +140,15 @@ pub struct Reason {
     /// How the model ranked it, for a trial of [`Source::Ranked`].
     #[serde(default)]
     pub ranking: Option<Ranking>,
+    /// The trial of the earlier sweep whose random numbers the training uses, for a trial of
+    /// [`Source::WarmStart`]; `None` for those of its own number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replays: Option<TrialNumber>,
 }
 
 impl Reason {
     /// A reason with only a source, for methods that use neither rounds, boxes nor results.
     pub const fn from_source(source: Source) -> Self {
-        Self { source, round: None, search_box: None, seen: 0, ranking: None }
+        Self { source, round: None, search_box: None, seen: 0, ranking: None, replays: None }
     }
 }

@@ -56,7 +56,8 @@ pub(crate) async fn refit(args: &RefitArguments) -> anyhow::Result<()> {
             let spec = train_spec(&sweep.spec.fixed, &view.assignment)
                 .map_err(|problem| Failure::from_text(&problem.to_string()))?;
             // What its random numbers are derived from.
-            let trial = u64::from(sweep.spec.search.replays.map_or(trial, |replayed| replayed.0));
+            let replayed = view.reason.replays.or(sweep.spec.search.replays);
+            let trial = u64::from(replayed.map_or(trial, |replayed| replayed.0));
             let repeats = sweep.spec.objective.repeats;
             let weight = weight / f64::from(repeats);
             let part = |part| Planned { spec: spec.clone(), epochs, trial, part, weight };

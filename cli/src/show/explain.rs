@@ -157,7 +157,7 @@ fn chosen(sweep: &SweepView, reason: &Reason) -> String {
         (Source::WarmStart, _) => {
             let earlier = sweep.spec.search.warm_start.as_ref();
             let earlier = earlier.map_or_else(String::new, |name| format!(" {name}"));
-            format!("as the best trial of the earlier sweep{earlier}")
+            format!("as the best trial of the earlier sweep{earlier}; no rung stops it")
         }
         (Source::Tpe, _) => format!("by a tree-structured Parzen estimator, {seen}"),
         (Source::Ranked, None) => format!("as the best candidate of a local model, {seen}"),

@@ -2,7 +2,6 @@
 
 use caviar_common::assignment::{Assignment, Value};
 use caviar_common::data::{ClassWeights, DataSpec};
-use caviar_common::ids::TrialNumber;
 use caviar_common::space::{Domain, Holds, Parameter, Space};
 use caviar_common::spec::{Order, Parallelism, SearchSpec, StoppingRule, Strategy, SweepSpec};
 use caviar_common::view::{SweepView, TrialView};
@@ -55,7 +54,7 @@ pub(crate) fn replay(view: &SweepView, trial: &TrialView) -> SweepSpec {
         fixed.insert(name.to_owned(), value.clone());
     }
     // What is a repetition already repeats the same trial.
-    let replays = spec.search.replays.unwrap_or(TrialNumber(trial.trial.0));
+    let replays = trial.reason.replays.or(spec.search.replays).unwrap_or(trial.trial);
     let search = SearchSpec {
         strategy: Strategy::Random,
         trials: 1,
@@ -198,6 +197,7 @@ fn search(search: &SearchSpec) -> Table {
 
 #[cfg(test)]
 mod tests {
+    use caviar_common::ids::TrialNumber;
     use caviar_common::spec::file::parse;
 
     use super::super::tests::samples;

@@ -18,6 +18,7 @@ use caviar_common::hyper::train_spec;
 use caviar_common::ids::{LeaseId, SessionId, SweepId, TrialNumber};
 use caviar_common::message::ToWorker;
 use caviar_common::numbers::{index, to_u32};
+use caviar_common::reason::Source;
 use caviar_common::spec::Order;
 use caviar_search::{SamplerReply, Suggestion};
 
@@ -168,8 +169,16 @@ fn has_room(sweep: &Sweep) -> bool {
     to_u32(sweep.in_flight().len()) < sweep.parallelism() && sweep.sampled() < search.trials
 }
 
-fn sampled_trial(sweep: &Sweep, trial: TrialNumber, suggestion: Suggestion) -> TrialSampled {
+fn sampled_trial(sweep: &Sweep, trial: TrialNumber, mut suggestion: Suggestion) -> TrialSampled {
     let spec = sweep.spec();
+    // The sampler sees the earlier winner as a point of its space, which is rounded. With the same
+    // numbers, and the same seed, the result is the same.
+    if suggestion.reason.source == Source::WarmStart
+        && let Some(winner) = sweep.earlier_winner()
+    {
+        suggestion.assignment = winner.assignment.clone();
+        suggestion.reason.replays = winner.replays;
+    }
     let (epochs, virtual_time) = match train_spec(&spec.fixed, &suggestion.assignment) {
         _ if spec.data.is_external() => (spec.max_epochs(), u64::from(spec.max_epochs())),
         Ok(training) => {
@@ -211,7 +220,9 @@ fn decide_trial(sweep: &Sweep, trial: &Trial) -> Option<Payload> {
     let passed = trial.passed_rungs();
     let rank = sweep.rank_at(passed, cost);
     let (rung, cost) = (Rung::new(passed, epoch, rank), Some(Cost(cost)));
-    Some(if rank.continues() {
+    // The winner of an earlier sweep is trained to its end, so that its result is known again.
+    let is_earlier_winner = trial.reason().source == Source::WarmStart;
+    Some(if rank.continues() || is_earlier_winner {
         let due = Some(sweep.due_after_rungs(trial, passed + 1));
         TrialPassed { trial: number, rung, cost, due }.into()
     } else {

@@ -31,6 +31,7 @@ pub(crate) fn created(id: u64, name_of_sweep: &str) -> Event {
         rungs: None,
         auto_slots: None,
         ties: Ties::Loss,
+        earlier: None,
     };
     Event::new(SweepId(id), Box::new(created))
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use caviar_common::assignment::{Assignment, Value};
 use caviar_common::error::Problem;
+use caviar_common::ids::TrialNumber;
 use caviar_common::limits::{MAX_CHOICES, MAX_PARAMETERS};
 use caviar_common::reason::{Expected, Extent, Ranking, Reason, SearchBox, Side, Source};
 use caviar_common::text::{one_of, quoted};
@@ -135,6 +136,7 @@ pub(super) fn encode_reason(reason: &Reason) -> v1::Reason {
         r#box: reason.search_box.as_ref().map(encode_box),
         seen: reason.seen,
         ranking: reason.ranking.as_ref().map(encode_ranking),
+        replays: reason.replays.map(|trial| trial.0),
     }
 }
 
@@ -151,6 +153,7 @@ pub(super) fn decode_reason(wire: v1::Reason) -> Result<Reason, Problem> {
         search_box: decode_optional_box("box", wire.r#box)?,
         seen: wire.seen,
         ranking,
+        replays: wire.replays.map(TrialNumber),
     })
 }
 

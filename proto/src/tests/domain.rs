@@ -123,14 +123,15 @@ fn reason() -> BoxedStrategy<Reason> {
         of(1..=u32::MAX),
         of(search_box()),
         any::<u32>(),
-        of(ranking()),
+        (of(ranking()), of(any::<u32>())),
     )
-        .prop_map(|(source, round, search_box, seen, ranking)| Reason {
+        .prop_map(|(source, round, search_box, seen, (ranking, replays))| Reason {
             source,
             round,
             search_box,
             seen,
             ranking,
+            replays: replays.map(TrialNumber),
         })
         .boxed()
 }

@@ -125,6 +125,6 @@ fn grant_message(sweep: &Sweep, trial: &Trial, lease: LeaseId, job: &WaitingJob)
         checkpoint: trial.checkpoint().copied().filter(|_| job.job == Job::Train),
         objective: spec.objective.clone(),
         keep: sweep.keep_rule(job.job),
-        replays: spec.search.replays,
+        replays: trial.reason().replays.or(spec.search.replays),
     }
 }

@@ -179,8 +179,9 @@ fn create_sweep(record: &mut Record, id: SweepId, created: &SweepCreated) -> Res
     if record.sweeps.contains_key(&id) || id < record.next_sweep {
         return Err(Broken(format!("sweep {id} was created before")));
     }
-    let SweepCreated { request_id, spec, data, warm_start, rungs: recorded, auto_slots, ties } =
-        created.clone();
+    let created = created.clone();
+    let SweepCreated { request_id, spec, data, warm_start, earlier, .. } = created;
+    let (auto_slots, ties, recorded) = (created.auto_slots, created.ties, created.rungs);
     let rungs = recorded.unwrap_or_else(|| rungs(spec.stopping, spec.max_epochs()));
     record.names.insert(spec.name.clone(), id);
     record.requests.insert(request_id.clone(), id);
@@ -189,6 +190,7 @@ fn create_sweep(record: &mut Record, id: SweepId, created: &SweepCreated) -> Res
         request_id,
         data,
         warm_start: Arc::new(warm_start),
+        earlier: earlier.map(Arc::new),
         phase: Phase::Searching,
         is_paused: false,
         auto_slots,

@@ -15,19 +15,17 @@
 
 use std::fmt;
 
+pub use super::earlier::{EarlierResults, EarlierTrials, EarlierWinner};
 pub use super::execution::{CheckpointChanged, LeaseRestored, LossWithdrawn};
 pub use super::suggestion::StoredAssignment;
 pub(crate) use super::suggestion::{restore_suggestion, store_suggestion};
 pub use super::ties::Ties;
 use caviar_common::ask::AskKey;
-use caviar_common::assignment::Assignment;
 use caviar_common::compact::CompactBox;
 use caviar_common::data::DataSummary;
 use caviar_common::ids::{
     AttemptNumber, Incarnation, LeaseId, Name, SweepId, TokenId, TrialNumber,
 };
-#[cfg(doc)]
-use caviar_common::limits::MAX_EARLIER_RESULTS;
 use caviar_common::message::StoredModel;
 use caviar_common::metric::{Point, Score, finite_or_text, number_or_text};
 use caviar_common::outcome::{Job, Outcome};
@@ -261,13 +259,11 @@ pub struct SweepCreated {
     /// What decides between completed trials of equal cost.
     #[serde(default, skip_serializing_if = "Ties::are_by_number")]
     pub ties: Ties,
+    /// More of the earlier sweep. `None` without one, and in stores of releases that did not use
+    /// it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub earlier: Option<EarlierTrials>,
 }
-
-/// The results of an earlier sweep, in the order of its decisions: the values of the parameters
-/// that the later sweep searches, and the cost (lower is better). The cost is `None` for a trial
-/// that diverged or failed. There are at most [`MAX_EARLIER_RESULTS`]: of a longer list, the better
-/// half of that number, and as many spread evenly over the ranks of the rest.
-pub type EarlierResults = Vec<(Assignment, Option<f64>)>;
 
 /// Details of [`Payload::SweepResized`]: a new number of trials in flight, and its place among the
 /// decisions of the sweep.

@@ -15,6 +15,7 @@ mod abandon;
 mod apply;
 mod broken;
 pub mod curve;
+mod earlier;
 pub mod event;
 mod execution;
 mod replay;

@@ -39,13 +39,15 @@ impl Coordinator {
         let warm_start = self.earlier_results(&spec).map_err(Refusal::Wrong)?;
         let id = self.record.next_sweep();
         let rungs = Some(rungs(spec.stopping, spec.max_epochs()));
+        let earlier = self.earlier_trials(&spec, &data);
         let is_auto = spec.search.parallelism == Parallelism::Auto;
         let auto_slots = is_auto.then(|| for_slots.unwrap_or_else(|| self.connected_slots()));
         if let Some(slots) = auto_slots {
             spec.search.parallelism = Parallelism::Trials(spec.search.auto_parallelism(slots));
         }
         let ties = Ties::Loss;
-        let created = SweepCreated { request_id, spec, data, warm_start, rungs, auto_slots, ties };
+        let created =
+            SweepCreated { request_id, spec, data, warm_start, rungs, auto_slots, ties, earlier };
         self.emit(id, Box::new(created))?;
         Ok(Reply::Sweep(id))
     }

@@ -4,14 +4,17 @@
 use std::collections::BTreeSet;
 
 use caviar_common::assignment::Assignment;
+use caviar_common::data::{DataSpec, DataSummary};
 use caviar_common::error::Problem;
 use caviar_common::ids::Name;
 use caviar_common::limits::MAX_EARLIER_RESULTS;
+use caviar_common::numbers::to_u32;
 use caviar_common::spec::SweepSpec;
+use caviar_search::stopping::rungs;
 use caviar_search::{TotalF64, each_result};
 
 use crate::Coordinator;
-use crate::record::event::EarlierResults;
+use crate::record::event::{Cost, EarlierResults, EarlierTrials, EarlierWinner};
 use crate::record::state::Sweep;
 
 impl Coordinator {
@@ -50,21 +53,78 @@ impl Coordinator {
         }
         Ok(results)
     }
+
+    /// The best trial of the earlier sweep that `spec` names, and the costs at its rungs. `None` if
+    /// it names none.
+    pub(super) fn earlier_trials(
+        &self,
+        spec: &SweepSpec,
+        data: &DataSummary,
+    ) -> Option<EarlierTrials> {
+        let earlier = self.earlier_sweep(spec).ok().flatten()?;
+        let rung_costs = match has_comparable_costs(earlier, spec, data) {
+            true => {
+                (0..to_u32(earlier.rungs().len())).map(|rung| costs_at(earlier, rung)).collect()
+            }
+            false => Vec::new(),
+        };
+        Some(EarlierTrials { winner: winner_of(earlier, spec), rung_costs })
+    }
+}
+
+/// The best trial of `earlier`, if its hyperparameters are in the space of `later`.
+fn winner_of(earlier: &Sweep, later: &SweepSpec) -> Option<EarlierWinner> {
+    let best = earlier.best()?;
+    let assignment = in_parameters(earlier, later, best.assignment());
+    // The first one may have been a repetition too.
+    let replayed = best.reason().replays.or(earlier.spec().search.replays);
+    let is_repeatable = earlier.spec().seed == later.seed && !later.data.is_external();
+    let replays = is_repeatable.then(|| replayed.unwrap_or_else(|| best.number()));
+    later.space.contains(&assignment).then_some(EarlierWinner { assignment, replays })
+}
+
+/// Whether the costs at the rungs of both sweeps mean the same: the objective is the same, and so
+/// are the data, their split and the epochs. Of external trials only the epochs are known.
+fn has_comparable_costs(earlier: &Sweep, later: &SweepSpec, data: &DataSummary) -> bool {
+    let spec = earlier.spec();
+    let read = |data: &DataSpec| DataSpec { source: String::new(), ..data.clone() };
+    let has_same_epochs = spec.max_epochs() == later.max_epochs()
+        && earlier.rungs() == rungs(later.stopping, later.max_epochs());
+    let has_same_rows = spec.seed == later.seed
+        && earlier.data().digest == data.digest
+        && read(&spec.data) == read(&later.data);
+    let is_external = spec.data.is_external() && later.data.is_external();
+    has_same_epochs && (has_same_rows || is_external)
+}
+
+/// The costs at a rung of a sweep, and of the sweep that it learnt from, if those count there too.
+fn costs_at(sweep: &Sweep, rung: u32) -> Vec<Cost> {
+    let mut costs: Vec<f64> = sweep.earlier_costs_at(rung).chain(sweep.costs_at(rung)).collect();
+    costs.sort_unstable_by(f64::total_cmp);
+    let last = costs.len().saturating_sub(1);
+    let spread = |i| costs.get(i * last / (MAX_EARLIER_RESULTS - 1)).copied();
+    match costs.len() > MAX_EARLIER_RESULTS {
+        true => (0..MAX_EARLIER_RESULTS).filter_map(spread).map(Cost).collect(),
+        false => costs.into_iter().map(Cost).collect(),
+    }
 }
 
 fn problem(earlier: &Name, message: String) -> Problem {
     Problem::with_value("search.warm_start", format!("{:?}", earlier.as_str()), message)
 }
 
-/// The final results of `earlier`, in the parameters of `later`. A parameter that `earlier` did not
+/// An assignment of `earlier` in the parameters of `later`. A parameter that `earlier` did not
 /// search has its fixed value.
-fn results_of(earlier: &Sweep, later: &SweepSpec) -> EarlierResults {
+fn in_parameters(earlier: &Sweep, later: &SweepSpec, assignment: &Assignment) -> Assignment {
     let fixed = &earlier.spec().fixed;
-    let values = |assignment: &Assignment| -> Assignment {
-        let names = later.space.parameters().iter().map(|parameter| &parameter.name);
-        let value = |name: &String| assignment.get(name).or_else(|| fixed.get(name)).cloned();
-        names.filter_map(|name| Some((name.clone(), value(name)?))).collect()
-    };
+    let names = later.space.parameters().iter().map(|parameter| &parameter.name);
+    let value = |name: &String| assignment.get(name).or_else(|| fixed.get(name)).cloned();
+    names.filter_map(|name| Some((name.clone(), value(name)?))).collect()
+}
+
+/// The final results of `earlier`, in the parameters of `later`.
+fn results_of(earlier: &Sweep, later: &SweepSpec) -> EarlierResults {
+    let values = |assignment: &Assignment| in_parameters(earlier, later, assignment);
     let results = each_result(earlier.history()).filter(|result| result.is_over());
     let kept = limit(results.map(|result| (result.latest.trial, result.cost)).collect());
     let assignment = |trial| earlier.history().assignment(trial).unwrap_or_default();

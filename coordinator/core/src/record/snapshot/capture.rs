@@ -13,7 +13,7 @@ use serde::Serialize;
 use super::stored::{StoredAsk, StoredTrial, SweepPart};
 use super::{Encoded, Part, PartKind, RecordPart, VERSION, Written, WrittenSweep};
 use crate::record::Broken;
-use crate::record::event::{EarlierResults, SweepCreated, SweepResized, Ties};
+use crate::record::event::{EarlierResults, EarlierTrials, SweepCreated, SweepResized, Ties};
 use crate::record::state::past::to_bytes;
 use crate::record::state::{
     Asks, Lease, Models, Phase, Record, Scoring, Statistics, Sweep, Trials,
@@ -38,6 +38,7 @@ struct SweepCapture {
     spec: Arc<SweepSpec>,
     data: DataSummary,
     warm_start: Arc<EarlierResults>,
+    earlier: Option<Arc<EarlierTrials>>,
     rungs: Vec<u32>,
     phase: Phase,
     is_paused: bool,
@@ -106,6 +107,7 @@ impl SweepCapture {
             spec: Arc::clone(&sweep.spec),
             data: sweep.data.clone(),
             warm_start: Arc::clone(&sweep.warm_start),
+            earlier: sweep.earlier.clone(),
             rungs: sweep.rungs.clone(),
             phase: sweep.phase,
             is_paused: sweep.is_paused,
@@ -167,6 +169,7 @@ impl SweepCapture {
             rungs: Some(self.rungs.clone()),
             auto_slots: self.auto_slots,
             ties: self.ties,
+            earlier: self.earlier.as_deref().cloned(),
         }
     }
 

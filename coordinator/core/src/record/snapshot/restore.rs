@@ -1,6 +1,7 @@
 //! Restoring a snapshot.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use caviar_common::ids::SweepId;
 use serde::Deserialize;
@@ -139,8 +140,9 @@ impl RestoredSweep {
 
     fn into_sweep(self, state: SweepPart) -> Result<Sweep, Broken> {
         let Self { id, created, chunks, .. } = self;
-        let SweepCreated { request_id, spec, data, warm_start, rungs, auto_slots, ties } = created;
-        let rungs = rungs.unwrap_or_default();
+        let SweepCreated { request_id, spec, data, warm_start, earlier, .. } = created;
+        let (auto_slots, ties) = (created.auto_slots, created.ties);
+        let rungs = created.rungs.unwrap_or_default();
         let is_unloaded = chunks.is_empty() && state.has_ended();
         let rung_costs = if is_unloaded { Vec::new() } else { chunks.rung_costs(rungs.len()) };
         let Chunks { history, past } = chunks;
@@ -160,6 +162,7 @@ impl RestoredSweep {
             request_id,
             data,
             warm_start: warm_start.into(),
+            earlier: earlier.map(Arc::new),
             phase: state.phase,
             is_paused: state.is_paused,
             auto_slots,

@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use super::trials::Trials;
 use super::{ExpiredLease, Lease, Models, PastTrial, Statistics, Trial, Urgency};
-use crate::record::event::{EarlierResults, SweepResized};
+use crate::record::event::{EarlierResults, EarlierTrials, EarlierWinner, SweepResized};
 use crate::record::ties::Ties;
 
 /// How far a sweep is.
@@ -49,6 +49,7 @@ pub struct Sweep {
     pub(in crate::record) spec: Arc<SweepSpec>,
     pub(in crate::record) data: DataSummary,
     pub(in crate::record) warm_start: Arc<EarlierResults>,
+    pub(in crate::record) earlier: Option<Arc<EarlierTrials>>,
     pub(in crate::record) phase: Phase,
     pub(in crate::record) is_paused: bool,
     pub(in crate::record) auto_slots: Option<u32>,
@@ -266,6 +267,26 @@ impl Sweep {
         &self.warm_start
     }
 
+    /// The best trial of the earlier sweep, which the first trial repeats; `None` without one, and
+    /// if the space does not have it.
+    pub fn earlier_winner(&self) -> Option<&EarlierWinner> {
+        self.earlier.as_ref()?.winner.as_ref()
+    }
+
+    /// The costs of the trials of an earlier sweep at a rung, if they count there, in ascending
+    /// order.
+    pub fn earlier_costs_at(&self, rung: u32) -> impl Iterator<Item = f64> {
+        let costs = self.earlier.as_ref().and_then(|earlier| earlier.rung_costs.get(index(rung)));
+        costs.into_iter().flatten().map(|cost| cost.0)
+    }
+
+    /// The costs of the trials that have reached a rung, in ascending order. Those of an earlier
+    /// sweep are not among them.
+    pub fn costs_at(&self, rung: u32) -> impl Iterator<Item = f64> {
+        let costs = self.rung_costs.get(index(rung));
+        costs.into_iter().flat_map(SortedList::iter).map(|cost| cost.0)
+    }
+
     /// How far the sweep is, whether it is paused or not.
     pub const fn phase(&self) -> Phase {
         self.phase
@@ -421,11 +442,18 @@ impl Sweep {
     }
 
     /// The rank of a trial of this cost at a rung, among the trials that reached the rung before.
+    /// Those of an earlier sweep count if their costs are comparable.
     pub fn rank_at(&self, rung: u32, cost: f64) -> RungRank {
-        let earlier = self.rung_costs.get(index(rung));
-        let better = earlier.map_or(0, |costs| costs.rank(&comparable(cost)));
-        let earlier = earlier.map_or(0, SortedList::len);
-        RungRank::new(self.spec.stopping, to_u32(earlier), to_u32(better))
+        let own = self.rung_costs.get(index(rung));
+        let better = to_u32(own.map_or(0, |costs| costs.rank(&comparable(cost))));
+        let reached = to_u32(own.map_or(0, SortedList::len));
+        let earlier = self.earlier.as_ref().map(|earlier| earlier.rank_at(rung, cost));
+        let (better_earlier, reached_earlier) = earlier.unwrap_or_default();
+        RungRank::new(
+            self.spec.stopping,
+            reached.saturating_add(reached_earlier),
+            better.saturating_add(better_earlier),
+        )
     }
 
     /// The objective of a trial so far. That of a diverged trial is the value at its end.
