@@ -128,6 +128,8 @@ pub(crate) enum Command {
     Resume(Change),
     /// Change how many trials of a sweep are in flight
     Resize(Resize),
+    /// Add trials to a sweep; a completed one continues
+    Extend(Extend),
     /// End a sweep: stop its running trials and keep its results
     #[command(after_help = "Example:\n  caviar cancel digits")]
     Cancel(Change),
@@ -181,6 +183,7 @@ impl Command {
             Self::Export(args) => matches!(args.format(), Format::Json),
             Self::Pause(args) | Self::Resume(args) | Self::Cancel(args) => args.json,
             Self::Resize(args) => args.json,
+            Self::Extend(args) => args.json,
             Self::Delete(args) => args.json,
             Self::Release(args) => args.json,
             Self::Workers(args) => args.json,
@@ -511,6 +514,25 @@ pub(crate) struct Resize {
     /// Trials in flight from the next decision on, from 1 to 65,536
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=65_536))]
     pub(crate) parallelism: u32,
+    /// Write the sweep as one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Where to read from.
+    #[command(flatten)]
+    pub(crate) source: Source,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  caviar extend digits --trials 40
+  caviar extend digits --trials 40 --store caviar.db")]
+pub(crate) struct Extend {
+    /// Name or number of the sweep
+    pub(crate) sweep: String,
+    /// How many trials are added
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) trials: u32,
     /// Write the sweep as one JSON object
     #[arg(long)]
     pub(crate) json: bool,

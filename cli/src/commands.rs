@@ -11,8 +11,8 @@ use caviar_common::view::{SweepView, TrialView};
 use serde::Serialize;
 
 use crate::args::{
-    Best, Change, Command, Delete, Drain, Explain, Export, Format, Importance, List, Release,
-    Resize, Sort, Source, Status, Submit, Trials, Watch, Workers,
+    Best, Change, Command, Delete, Drain, Explain, Export, Extend, Format, Importance, List,
+    Release, Resize, Sort, Source, Status, Submit, Trials, Watch, Workers,
 };
 use crate::connect::Named;
 use crate::embedded::{Reader, object};
@@ -23,7 +23,7 @@ use crate::show;
 use crate::show::explain::Explanation;
 use crate::show::page::Page;
 use crate::show::sweep::{Origin, View};
-use crate::sweep_file::{Purpose, SweepSource};
+use crate::sweep_file::{Purpose, SweepSource, request_id};
 use crate::{
     access, bench, check, doctor, init, inspect, manual, models, run, slurm, split, ssh_workers,
 };
@@ -54,6 +54,7 @@ pub(crate) async fn execute(command: Command) -> anyhow::Result<()> {
         Command::Resume(args) => change(&args, Client::resume_sweep).await,
         Command::Cancel(args) => change(&args, Client::cancel_sweep).await,
         Command::Resize(args) => resize(&args).await,
+        Command::Extend(args) => extend(&args).await,
         Command::Delete(args) => delete(&args).await,
         Command::Release(args) => release(&args).await,
         Command::Workers(args) => workers(&args).await,
@@ -363,6 +364,20 @@ async fn resize(args: &Resize) -> anyhow::Result<()> {
         }
         _ => format!("sweep {name} will keep at most {in_flight} in flight when it continues"),
     });
+    write_if_json(&object(&sweep, origin)?, args.json)
+}
+
+async fn extend(args: &Extend) -> anyhow::Result<()> {
+    let (sweep, origin) = Reader::with(&args.source, async |reader| {
+        let request = reader.client.extend_sweep(&args.sweep, &request_id(), args.trials);
+        Ok((request.await?, reader.origin()))
+    })
+    .await?;
+    let (name, trials) = (&sweep.name, show::text::count(sweep.budget.into(), "trial"));
+    talk(&format!("sweep {name} has {trials} now"));
+    if origin == Origin::Store {
+        talk("hint: to continue it: caviar run with its file and this store");
+    }
     write_if_json(&object(&sweep, origin)?, args.json)
 }
 

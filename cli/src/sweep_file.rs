@@ -204,7 +204,7 @@ fn not_a_sweep_file(path: &Path) -> Failure {
 }
 
 /// A request id that no other request has, from the process id and the time.
-fn request_id() -> String {
+pub(crate) fn request_id() -> String {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_nanos());
     format!("cli-{}-{now}", std::process::id())
 }

@@ -7,6 +7,8 @@ pub const MAX_TRIALS: u32 = 10_000_000;
 pub const MAX_PARALLELISM: u32 = 65_536;
 /// Most changes of the number of trials in flight of one sweep.
 pub const MAX_RESIZES: usize = 1_000;
+/// Most times that trials can be added to a sweep.
+pub const MAX_EXTENSIONS: usize = 1_000;
 /// Most parameters that one sweep searches.
 pub const MAX_PARAMETERS: usize = 64;
 /// Most values of one list of choices.

@@ -145,6 +145,10 @@ pub struct SweepView {
     pub auto_slots: Option<u32>,
     /// The changes of the number of trials in flight, oldest first.
     pub resizes: Vec<ResizeView>,
+    /// The number of trials now. The spec has the number with which the sweep began.
+    pub budget: u32,
+    /// The additions to the number of trials, oldest first.
+    pub extensions: Vec<ExtensionView>,
     /// The slots for which the sweep has nothing to do; `None` if there are none.
     pub idle: Option<IdleView>,
     /// How many epochs were trained again after a worker was lost or left.
@@ -172,6 +176,17 @@ pub struct ModelView {
 pub struct ResizeView {
     /// Trials in flight from this place on.
     pub parallelism: u32,
+    /// How many trials were sampled before.
+    pub trials: u32,
+    /// How many rungs and ends were decided before.
+    pub decisions: u32,
+}
+
+/// An addition to the number of trials, and its place among the decisions of the sweep.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct ExtensionView {
+    /// How many trials were added.
+    pub added: u32,
     /// How many trials were sampled before.
     pub trials: u32,
     /// How many rungs and ends were decided before.

@@ -24,7 +24,9 @@ use caviar_common::spec::file::parse;
 use caviar_common::spec::{Order, Strategy, SweepSpec};
 use caviar_core::event::{Event, Payload};
 use caviar_core::replay_decisions;
-use caviar_tests::simulation::{ERROR, Faults, Marks, Simulation, Source, decisions_by_sweep};
+use caviar_tests::simulation::{
+    Change, ERROR, Faults, Marks, Simulation, Source, decisions_by_sweep,
+};
 
 /// How many seeds `cargo test` runs.
 const SEEDS: u64 = 60;
@@ -84,10 +86,22 @@ const SWEEPS: [(&str, &str); 13] = [
     ),
 ];
 
-/// The changes of the number of trials in flight: of which sweep, after how many decisions on rungs
-/// and ends, and to how many trials. Some raise it and some lower it, for workers and for clients.
-const RESIZES: [(usize, usize, u32); 6] =
-    [(0, 5, 9), (0, 14, 2), (1, 6, 1), (2, 9, 12), (8, 11, 2), (10, 4, 8)];
+/// What people change: of which sweep, after how many decisions on rungs and ends, and what. Some
+/// raise the number of trials in flight and some lower it, for workers and for clients. Trials are
+/// added early, late, and after the last decision.
+const CHANGES: [(usize, usize, Change); 11] = [
+    (0, 5, Change::Resize(9)),
+    (0, 14, Change::Resize(2)),
+    (1, 6, Change::Resize(1)),
+    (2, 9, Change::Resize(12)),
+    (8, 11, Change::Resize(2)),
+    (10, 4, Change::Resize(8)),
+    (2, 20, Change::Extend(7)),
+    (3, 12, Change::Extend(5)),
+    (4, 11, Change::Extend(6)),
+    (9, 3, Change::Extend(4)),
+    (11, 18, Change::Extend(5)),
+];
 
 /// The first of them run on workers in virtual time, so one of their trials may crash its workers.
 const POISONABLE: usize = 6;
@@ -195,8 +209,8 @@ impl Scenario {
         let submit = |number: &usize| simulation.submit(&spec(*number));
         let sweeps: Vec<SweepId> = self.sweeps.iter().map(submit).collect();
         for (number, sweep) in self.sweeps.iter().zip(&sweeps) {
-            for (_, decisions, parallelism) in RESIZES.iter().filter(|(of, ..)| of == number) {
-                simulation.plan_resize(*sweep, *decisions, *parallelism);
+            for (_, decisions, change) in CHANGES.iter().filter(|(of, ..)| of == number) {
+                simulation.plan(*sweep, *decisions, *change);
             }
         }
         simulation.run_all(&sweeps, PATIENCE);
@@ -238,6 +252,7 @@ fn calm((number, poison): Calm) -> String {
 fn check_events(events: &[Event], sweep: SweepId, spec: &SweepSpec) {
     let (mut ended, mut decided): (BTreeSet<u32>, BTreeSet<u32>) = Default::default();
     let (mut sampled, mut parallelism) = (0, spec.search.parallelism.trials());
+    let mut budget = spec.search.trials;
     for event in events.iter().filter(|event| event.sweep == sweep) {
         match &event.payload {
             Payload::TrialSampled(new) => {
@@ -247,6 +262,7 @@ fn check_events(events: &[Event], sweep: SweepId, spec: &SweepSpec) {
                 assert!(in_flight <= parallelism, "{in_flight} trials in flight");
             }
             Payload::SweepResized(resized) => parallelism = resized.parallelism,
+            Payload::SweepExtended(extended) => budget += extended.added,
             Payload::TrialFinished(end) => {
                 assert!(ended.insert(end.trial.0), "trial {} ended twice", end.trial);
             }
@@ -261,7 +277,7 @@ fn check_events(events: &[Event], sweep: SweepId, spec: &SweepSpec) {
         }
     }
     // A grid may have fewer points.
-    let trials = if spec.search.strategy == Strategy::Grid { sampled } else { spec.search.trials };
+    let trials = if spec.search.strategy == Strategy::Grid { sampled } else { budget };
     assert_eq!(sampled, trials, "the budget is exact");
     let all: BTreeSet<u32> = (0..sampled).collect();
     assert_eq!((&ended, &decided), (&all, &all), "every trial has one outcome");

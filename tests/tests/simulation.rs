@@ -15,7 +15,7 @@ use caviar_common::spec::SweepSpec;
 use caviar_common::spec::file::parse;
 use caviar_core::event::{Event, LeaseEnd, Payload};
 use caviar_core::replay_decisions;
-use caviar_tests::simulation::{EPOCHS, Faults, Simulation, decisions};
+use caviar_tests::simulation::{Change, EPOCHS, Faults, Simulation, decisions};
 use proptest::prelude::*;
 
 fn spec(search: &str) -> SweepSpec {
@@ -195,7 +195,7 @@ fn a_resize_at_the_same_place_gives_the_same_result_for_any_slots_and_faults() {
         let resized = |seed, slots: &[u32], faults| {
             let mut simulation = Simulation::new(seed, slots, faults);
             let sweep = simulation.submit(&spec);
-            simulation.plan_resize(sweep, decisions, parallelism);
+            simulation.plan(sweep, decisions, Change::Resize(parallelism));
             simulation.run(sweep, 20_000);
             simulation.check_recovery();
             let view = simulation.core().sweep(sweep).expect("the sweep is there");
@@ -209,6 +209,52 @@ fn a_resize_at_the_same_place_gives_the_same_result_for_any_slots_and_faults() {
             assert_eq!(resized(2, slots, Faults::NONE), expected, "{slots:?}");
             assert_eq!(resized(3, slots, stormy()), expected, "{slots:?}");
         }
+    }
+}
+
+/// Runs a sweep to which trials are added after so many decisions.
+fn extended(
+    search: &str,
+    (decisions, added): (usize, u32),
+    (seed, slots, faults): (u64, &[u32], Faults),
+) -> String {
+    let mut simulation = Simulation::new(seed, slots, faults);
+    let sweep = simulation.submit(&spec(search));
+    simulation.plan(sweep, decisions, Change::Extend(added));
+    simulation.run(sweep, 20_000);
+    simulation.check_recovery();
+    assert_eq!(simulation.core().sweep(sweep).map(|view| view.budget), Some(8 + added));
+    assert_eq!(replay_decisions(&simulation.events), Ok(Vec::new()));
+    outcome(&simulation, sweep)
+}
+
+#[test]
+fn a_sweep_that_is_extended_before_its_end_is_one_with_the_larger_budget() {
+    for strategy in ["zoom", "random", "sobol", "tpe"] {
+        let search = |trials| {
+            let search = format!("strategy = \"{strategy}\"\ntrials = {trials}\nparallelism = 3\n");
+            format!("{search}[stopping]\nrule = \"halving\"")
+        };
+        let expected = calm(&spec(&search(14)), &[1]);
+        for decisions in [0, 4] {
+            let run = |how| extended(&search(8), (decisions, 6), how);
+            assert_eq!(run((1, &[1], Faults::NONE)), expected, "{strategy}");
+            for slots in [&[2][..], &[8], &[1, 1, 8]] {
+                assert_eq!(run((2, slots, Faults::NONE)), expected, "{strategy} {slots:?}");
+                assert_eq!(run((3, slots, stormy())), expected, "{strategy} {slots:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_round_that_is_added_gives_the_same_result_for_any_slots_and_faults() {
+    let search = "strategy = \"rounds\"\ntrials = 8\nrounds = [5, 3]\nparallelism = 3";
+    let run = |how| extended(search, (6, 6), how);
+    let expected = run((1, &[1], Faults::NONE));
+    for slots in [&[2][..], &[8], &[1, 1, 8]] {
+        assert_eq!(run((2, slots, Faults::NONE)), expected, "{slots:?}");
+        assert_eq!(run((3, slots, stormy())), expected, "{slots:?}");
     }
 }
 

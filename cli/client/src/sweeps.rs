@@ -184,6 +184,24 @@ impl Client {
         })
     }
 
+    /// Adds trials to a sweep. A completed one continues. `request_id` is a name that the caller
+    /// makes up, as for [`create_sweep`](Self::create_sweep); a repeated request adds nothing.
+    ///
+    /// # Errors
+    /// The sweep does not exist, cannot have so many trials or is cancelled, or the request failed.
+    pub fn extend_sweep<'a>(
+        &'a self,
+        sweep: &'a str,
+        request_id: &'a str,
+        trials: u32,
+    ) -> Request<'a, SweepView> {
+        Box::pin(async move {
+            let (sweep, request_id) = (sweep.to_owned(), request_id.to_owned());
+            let request = v1::ExtendSweepRequest { sweep, request_id, trials };
+            self.decoded(self.sweeps.clone().extend_sweep(request).await, decode_sweep)
+        })
+    }
+
     /// Ends a sweep: its running trials stop, its results stay.
     ///
     /// # Errors

@@ -63,7 +63,7 @@ pub(super) fn verdict(sweep: &SweepView, best: &TrialView) -> Option<String> {
     let metric = &sweep.spec.objective.metric;
     let is_drawn = is_drawn(&sweep.spec.data);
     // The winner is the best of many looks at the validation split, and looks at the test once.
-    let looks = u64::from(sweep.spec.search.trials) * u64::from(sweep.spec.max_epochs());
+    let looks = u64::from(sweep.budget) * u64::from(sweep.spec.max_epochs());
     let rows = sweep.data.validation;
     let later = Looks { metric, rows: sweep.data.test, looks: 1, is_drawn };
     if !is_better(

@@ -11,7 +11,7 @@ use caviar_common::ids::{Name, TrialNumber};
 use caviar_common::measure::Measure;
 use caviar_common::metric::{Metric, Point};
 use caviar_common::spec::SweepSpec;
-use caviar_common::view::{ResizeView, RoundView, SweepView, TestView, TrialView};
+use caviar_common::view::{ExtensionView, ResizeView, RoundView, SweepView, TestView, TrialView};
 use serde::Serialize;
 
 use super::output_error;
@@ -109,6 +109,8 @@ struct Export<'a> {
     parallelism: u32,
     auto_slots: Option<u32>,
     resizes: &'a [ResizeView],
+    budget: u32,
+    extensions: &'a [ExtensionView],
     winner: Option<TrialNumber>,
     test: Option<&'a TestView>,
     trials: &'a [TrialView],
@@ -130,6 +132,8 @@ pub(crate) fn json(
         parallelism: sweep.parallelism,
         auto_slots: sweep.auto_slots,
         resizes: &sweep.resizes,
+        budget: sweep.budget,
+        extensions: &sweep.extensions,
         winner: sweep.best.as_ref().map(|best| best.trial),
         test: sweep.test.as_ref(),
         trials,

@@ -56,9 +56,7 @@ pub(crate) fn state(sweep: &SweepView, origin: Origin) -> (&'static str, Tone) {
 pub(crate) fn total(sweep: &SweepView) -> u32 {
     match sweep.state {
         SweepState::Completed | SweepState::Scoring => sweep.counts.finished(),
-        SweepState::Running | SweepState::Paused | SweepState::Cancelled => {
-            sweep.spec.search.trials
-        }
+        SweepState::Running | SweepState::Paused | SweepState::Cancelled => sweep.budget,
     }
 }
 

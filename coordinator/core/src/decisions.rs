@@ -135,6 +135,11 @@ impl Coordinator {
         if let Some(sampling) = self.volatile.samplers.get_mut(&sweep)
             && sampling.is_away()
         {
+            if sampling.is_outdated {
+                self.volatile.samplers.remove(&sweep);
+                self.volatile.undecided.insert(sweep);
+                return;
+            }
             sampling.place = Place::Here(sampler);
             sampling.reply = (next == Some(trial.0)).then_some((seen, reply));
             self.volatile.undecided.insert(sweep);
@@ -165,8 +170,7 @@ enum Sample {
 
 /// True if a virtual slot is free and the budget allows another trial.
 fn has_room(sweep: &Sweep) -> bool {
-    let search = &sweep.spec().search;
-    to_u32(sweep.in_flight().len()) < sweep.parallelism() && sweep.sampled() < search.trials
+    to_u32(sweep.in_flight().len()) < sweep.parallelism() && sweep.sampled() < sweep.budget()
 }
 
 fn sampled_trial(sweep: &Sweep, trial: TrialNumber, mut suggestion: Suggestion) -> TrialSampled {

@@ -109,8 +109,8 @@ impl Coordinator {
             ("its search is over, and its winner is scored in one slot".to_owned(), None)
         } else if !sweep.queue().is_empty() {
             self.barred_reason(sweep)?
-        } else if sweep.sampled() >= spec.search.trials {
-            (format!("all {} trials of its budget have been started", spec.search.trials), None)
+        } else if sweep.sampled() >= sweep.budget() {
+            (format!("all {} trials of its budget have been started", sweep.budget()), None)
         } else if sweep.in_flight().len() >= index(sweep.parallelism()) {
             self.full_reason(sweep)
         } else {

@@ -57,6 +57,15 @@ pub enum Input {
     ResumeSweep(SweepId),
     /// Changes how many trials of a sweep are in flight.
     ResizeSweep(SweepId, u32),
+    /// Adds trials to the budget of a sweep. A completed one continues.
+    ExtendSweep {
+        /// The sweep.
+        sweep: SweepId,
+        /// The client's identifier of the request. A repeated request adds nothing.
+        request_id: Name,
+        /// How many trials are added.
+        added: u32,
+    },
     /// Ends a sweep, cancels its unfinished trials and revokes their leases.
     CancelSweep(SweepId),
     /// Removes a sweep that has ended.

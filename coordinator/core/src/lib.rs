@@ -99,7 +99,7 @@ use changes::Changes;
 use event::{Event, LeaseEnd, LeaseEnded, Payload};
 use halt::Halt;
 use input::{ClientReply, Config, Decided, Effect, Input, Reply, Rows, Step};
-use snapshot::{Capture, Restored, Written};
+use snapshot::{Capture, LoadJob, LoadedSweep, Restored, Written};
 use state::Record;
 use volatile::{Touched, Volatile};
 
@@ -243,6 +243,7 @@ impl Coordinator {
             | Payload::SweepPaused
             | Payload::SweepResumed
             | Payload::SweepResized(_)
+            | Payload::SweepExtended(_)
             | Payload::LeaseRestored(_)
             | Payload::LossWithdrawn(_)
             | Payload::SweepDeleted(_)
@@ -287,6 +288,9 @@ impl Coordinator {
             Input::PauseSweep(sweep) => self.pause_sweep(sweep),
             Input::ResumeSweep(sweep) => self.resume_sweep(sweep),
             Input::ResizeSweep(sweep, parallelism) => self.resize_sweep(sweep, parallelism),
+            Input::ExtendSweep { sweep, request_id, added } => {
+                self.extend_sweep(sweep, request_id, added)
+            }
             Input::CancelSweep(sweep) => self.cancel_sweep(sweep),
             Input::DeleteSweep(sweep) => self.delete_sweep(sweep),
             Input::Message { session, token, message } => self.receive(session, token, message),
@@ -393,6 +397,18 @@ impl Replay {
         let Restored { record, written } = restored;
         let coordinator = Coordinator { record, ..Coordinator::new(config, store) };
         (Self(coordinator, BTreeMap::new()), written)
+    }
+
+    /// What must be loaded before the next event is applied: a sweep that had ended in the
+    /// snapshot, and was extended later. `None` if everything is in memory.
+    pub fn needs(&self, event: &Event) -> Option<LoadJob> {
+        let is_extended = matches!(event.payload, Payload::SweepExtended(_));
+        is_extended.then(|| self.0.load_job(event.sweep)).flatten()
+    }
+
+    /// Loads what an event needs.
+    pub fn load(&mut self, loaded: LoadedSweep) {
+        self.0.load(loaded);
     }
 
     /// Applies the next event.

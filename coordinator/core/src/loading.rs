@@ -11,7 +11,7 @@ use crate::Coordinator;
 use crate::input::Input;
 use crate::record;
 use crate::record::snapshot::{LoadJob, LoadedSweep};
-use crate::record::state::Sweep;
+use crate::record::state::{Phase, Sweep};
 use crate::volatile::Sampling;
 
 impl Coordinator {
@@ -34,6 +34,12 @@ impl Coordinator {
             Input::TellTrial(sweep, tell, _) => self.client_needs(*sweep, tell.trial),
             Input::ReleaseTrial(sweep, trial) => {
                 self.sweep_of(*sweep).ok().filter(|sweep| trial.0 < sweep.sampled())
+            }
+            Input::ExtendSweep { sweep, request_id, .. } => {
+                self.sweep_of(*sweep).ok().filter(|sweep| {
+                    let is_new = sweep.extensions().iter().all(|it| it.request_id != *request_id);
+                    is_new && sweep.phase() == Phase::Completed
+                })
             }
             Input::PauseSweep(_)
             | Input::ResumeSweep(_)

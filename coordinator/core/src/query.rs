@@ -7,14 +7,14 @@ use caviar_common::blob::Blob;
 use caviar_common::ids::{AttemptNumber, LeaseId, Name, SweepId, TrialNumber};
 use caviar_common::spec::Order;
 use caviar_common::view::{
-    BoxView, ModelView, NO_WORKER, ResizeView, RoundView, StoppedView, SweepView, TestView,
-    TrialTimes, TrialView, WorkerView,
+    BoxView, ExtensionView, ModelView, NO_WORKER, ResizeView, RoundView, StoppedView, SweepView,
+    TestView, TrialTimes, TrialView, WorkerView,
 };
 
 use crate::Coordinator;
 use crate::idle::IdleReason;
 use crate::input::QUARANTINE_HINT;
-use crate::record::event::SweepResized;
+use crate::record::event::{SweepExtended, SweepResized};
 use crate::record::state::{FinalAttempt, KeptModel, Sweep, Trial};
 pub use crate::tables::{TrialFilter, TrialOrder};
 use crate::volatile::{RefusedJob, Refuser, Worker};
@@ -51,6 +51,8 @@ impl Coordinator {
             parallelism: sweep.parallelism(),
             auto_slots: sweep.auto_slots(),
             resizes: sweep.resizes().iter().map(resize_view).collect(),
+            budget: sweep.budget(),
+            extensions: sweep.extensions().iter().map(extension_view).collect(),
             idle: self.idle_view(sweep),
             retrained_epochs: sweep.statistics().retrained_epochs(),
             models: sweep.models().kept().iter().map(model_view).collect(),
@@ -228,13 +230,18 @@ const fn model_view(kept: &KeptModel) -> ModelView {
     ModelView { trial: merit.trial, epoch: model.epoch, objective, blob: model.blob }
 }
 
+const fn extension_view(extended: &SweepExtended) -> ExtensionView {
+    let SweepExtended { added, trials, decisions, .. } = *extended;
+    ExtensionView { added, trials, decisions }
+}
+
 const fn resize_view(resized: &SweepResized) -> ResizeView {
     let SweepResized { parallelism, trials, decisions } = *resized;
     ResizeView { parallelism, trials, decisions }
 }
 
 fn rounds(sweep: &Sweep) -> Vec<RoundView> {
-    let sizes = &sweep.spec().search.rounds;
+    let sizes = sweep.search().rounds;
     let rounds = sizes.iter().zip(sweep.statistics().rounds()).zip(1..);
     rounds
         .map(|((trials, statistics), round)| RoundView {

@@ -117,6 +117,7 @@ fn estimated_bytes(event: &Event) -> usize {
         Payload::SweepPaused
         | Payload::SweepResumed
         | Payload::SweepResized(_)
+        | Payload::SweepExtended(_)
         | Payload::LeaseRestored(_)
         | Payload::LossWithdrawn(_)
         | Payload::SweepCancelled

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use caviar_common::ids::SessionId;
 use caviar_core::Coordinator;
-use caviar_core::event::Event;
+use caviar_core::event::{Event, Payload};
 use caviar_core::input::{Effect, Input, Refusal, Reply, WaiterId};
 use tokio::sync::mpsc;
 
@@ -232,6 +232,12 @@ impl Engine {
     /// Gives a batch with what it has changed to the committer. Waits while the committer has one
     /// batch at hand and another one before it.
     fn hand_over(&mut self, mut batch: Batch, is_last: bool) -> Result<(), CommitterGone> {
+        for event in &batch.stored.events {
+            if matches!(event.payload, Payload::SweepExtended(_)) {
+                self.progress.reopen(event.sweep);
+                self.loader.reopen(event.sweep);
+            }
+        }
         batch.capture = self.progress.capture(&self.core, &batch.stored.events, is_last);
         let rows = self.core.take_rows();
         batch.changes = self.views.changes(&self.core, &rows, batch.effects());

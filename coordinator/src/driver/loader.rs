@@ -81,6 +81,12 @@ impl Loader {
         self.waiting.remove(&sweep).unwrap_or_default()
     }
 
+    /// Forgets that a sweep had ended: it was extended, so it stays in memory.
+    pub(super) fn reopen(&mut self, sweep: SweepId) {
+        self.ended.remove(&sweep);
+        self.loaded.retain(|loaded| *loaded != sweep);
+    }
+
     /// Unloads sweeps that have ended. The saved snapshot has their end.
     pub(super) fn unload(&mut self, core: &mut Coordinator, saved: Vec<SweepId>) {
         self.ended.extend(saved);

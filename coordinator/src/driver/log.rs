@@ -1,6 +1,6 @@
 //! The log lines of events: what an operator follows at INFO, the rest at DEBUG.
 
-use caviar_core::event::{Event, Payload, SweepResized};
+use caviar_core::event::{Event, Payload, SweepExtended, SweepResized};
 
 /// Logs an event that was stored.
 pub(super) fn log(event: &Event) {
@@ -58,6 +58,10 @@ pub(super) fn log(event: &Event) {
         Payload::SweepResized(resized) => {
             let SweepResized { parallelism, trials, decisions } = *resized;
             tracing::info!(sweep, parallelism, trials, decisions, "{name}");
+        }
+        Payload::SweepExtended(extended) => {
+            let SweepExtended { added, trials, decisions, .. } = extended;
+            tracing::info!(sweep, added, trials, decisions, "{name}");
         }
         Payload::SweepPaused
         | Payload::SweepResumed

@@ -43,7 +43,7 @@ use caviar_core::{Broken, Coordinator, Replay};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::store::query::{Reader, Readers};
-use crate::store::{Store, StoreError};
+use crate::store::{Events, Store, StoreError};
 use batch::{Batch, Delivery};
 use command::{Command, Queue};
 use committer::Committer;
@@ -247,24 +247,58 @@ struct Recovered {
     written: Written,
 }
 
-/// The state that the events of a store make: that of the last snapshot, and the events after it. A
-/// sweep with a damaged event, or with one that does not fit, is quarantined, so that the others
-/// are served.
+/// The state that the events of a store make: that of the last snapshot, and the events after it. If
+/// the snapshot turns out to be damaged, all events are read instead. A sweep with a damaged event,
+/// or with one that does not fit, is quarantined, so that the others are served.
 fn recover(
     config: Config,
     store: &mut dyn Store,
     policy: SnapshotPolicy,
 ) -> Result<Recovered, DriverError> {
-    let id = store.id();
-    let (mut replay, written) = match store.restore() {
-        Some(restored) => Replay::from_snapshot(config, id, restored),
-        None => (Replay::new(config, id), Written::default()),
+    let (id, readers) = (store.id(), store.readers());
+    if let Some(restored) = store.restore() {
+        let (replay, written) = Replay::from_snapshot(config, id, restored);
+        let rest = store.load_rest()?;
+        match replay_all(replay, rest, readers.as_deref()) {
+            Ok((replay, progress)) => return Ok(recovered(replay, progress, written, policy)),
+            Err(ReplayError::Store(error)) => return Err(error.into()),
+            Err(ReplayError::Snapshot(error)) => {
+                tracing::error!("the snapshot cannot be used, so all events are read: {error}");
+            }
+        }
+    }
+    let replay = Replay::new(config, id);
+    let (replay, progress) = match replay_all(replay, store.load()?, None) {
+        Ok(replayed) => replayed,
+        Err(ReplayError::Store(error) | ReplayError::Snapshot(error)) => return Err(error.into()),
     };
-    let restored = replay.record().sweeps().len();
-    let mut events = store.load_rest()?;
+    Ok(recovered(replay, progress, Written::default(), policy))
+}
+
+/// How many events were read, and the sweeps that they are about.
+type Read = (u64, BTreeSet<SweepId>);
+
+/// Why events cannot be replayed.
+enum ReplayError {
+    /// The events cannot be read.
+    Store(StoreError),
+    /// A part of the snapshot cannot be read that is needed.
+    Snapshot(StoreError),
+}
+
+/// Applies events. What of a snapshot they need is read too.
+fn replay_all(
+    mut replay: Replay,
+    mut events: Box<dyn Events + '_>,
+    readers: Option<&dyn Readers>,
+) -> Result<(Replay, Read), ReplayError> {
     let (mut count, mut changed) = (0_u64, BTreeSet::new());
     for event in &mut events {
-        let (_, event) = event?;
+        let (_, event) = event.map_err(ReplayError::Store)?;
+        if let Some((job, readers)) = replay.needs(&event).zip(readers) {
+            let loaded = readers.open().and_then(|mut reader| reader.load(job));
+            replay.load(loaded.map_err(ReplayError::Snapshot)?);
+        }
         changed.insert(event.sweep);
         replay.apply_or_quarantine(&event);
         count += 1;
@@ -273,12 +307,22 @@ fn recover(
         let (sweep, reason) = (damage.sweep, damage.clone().into_error().to_string());
         replay.quarantine(sweep, reason);
     }
+    Ok((replay, (count, changed)))
+}
+
+fn recovered(
+    replay: Replay,
+    (events, changed): Read,
+    written: Written,
+    policy: SnapshotPolicy,
+) -> Recovered {
     for (sweep, reason) in replay.quarantined() {
         tracing::error!(sweep = sweep.0, "the sweep is damaged and stopped: {reason}");
     }
-    tracing::debug!(sweeps = restored, events = count, "recovered from a snapshot and events");
-    let progress = Progress::new(policy, count, changed);
-    Ok(Recovered { core: replay.finish(0), progress, written })
+    let sweeps = replay.record().sweeps().len();
+    tracing::debug!(sweeps, events, "recovered");
+    let progress = Progress::new(policy, events, changed);
+    Recovered { core: replay.finish(0), progress, written }
 }
 
 /// Sends commands to the driver. Clones send to the same driver.

@@ -82,6 +82,11 @@ impl Progress {
         Some(capture)
     }
 
+    /// Forgets that a sweep had ended: it was extended. What the snapshot has of it is outdated.
+    pub(super) fn reopen(&mut self, sweep: SweepId) {
+        self.ended.retain(|ended| *ended != sweep);
+    }
+
     /// The sweeps that had ended when they were captured, once their snapshot is saved.
     pub(super) fn take_saved(&mut self) -> Vec<SweepId> {
         match self.is_under_way.load(Ordering::Acquire) {

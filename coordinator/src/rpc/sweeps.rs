@@ -1,7 +1,7 @@
 //! `SweepService`: creating, controlling and querying sweeps.
 
 use caviar_common::error::Problem;
-use caviar_common::ids::{SweepId, TrialNumber};
+use caviar_common::ids::{Name, SweepId, TrialNumber};
 use caviar_common::numbers::{to_u32, to_usize};
 use caviar_common::outcome::{SweepState, TrialState};
 use caviar_common::view::{TrialTimes, TrialView};
@@ -129,6 +129,17 @@ impl SweepService for Sweeps {
         let caller = Caller::of(&request);
         let v1::ResizeSweepRequest { sweep, parallelism } = request.into_inner();
         self.apply_and_respond(&caller, sweep, |id| Input::ResizeSweep(id, parallelism)).await
+    }
+
+    async fn extend_sweep(
+        &self,
+        request: Request<v1::ExtendSweepRequest>,
+    ) -> Result<Response<v1::Sweep>, Status> {
+        let caller = Caller::of(&request);
+        let v1::ExtendSweepRequest { sweep, request_id, trials: added } = request.into_inner();
+        let request_id = Name::parse("request_id", &request_id).map_err(invalid)?;
+        let extend = |sweep| Input::ExtendSweep { sweep, request_id, added };
+        self.apply_and_respond(&caller, sweep, extend).await
     }
 
     async fn cancel_sweep(

@@ -192,6 +192,7 @@ impl<'a> Trials<'a> {
             Payload::SweepPaused
             | Payload::SweepResumed
             | Payload::SweepResized(_)
+            | Payload::SweepExtended(_)
             | Payload::LeaseRestored(_)
             | Payload::LossWithdrawn(_)
             | Payload::SweepCancelled

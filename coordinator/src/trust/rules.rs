@@ -61,7 +61,7 @@ fn sweeps(method: &str) -> Option<Rule> {
         "GetSweep" | "ListSweeps" | "WatchSweep" | "ListTrials" | "GetTrial" | "WatchTrial"
         | "GetBest" | "GetImportance" | "ExportTrials" => (READERS, false),
         "CreateSweep" | "PauseSweep" | "ResumeSweep" | "CancelSweep" | "DeleteSweep"
-        | "ResizeSweep" | "ReleaseTrial" => (SUBMITTERS, true),
+        | "ResizeSweep" | "ExtendSweep" | "ReleaseTrial" => (SUBMITTERS, true),
         _ => return None,
     };
     Some(Rule { roles, is_change, is_stream: STREAMS.contains(&method) })

@@ -13,14 +13,14 @@ use caviar_common::spec::StoppingRule;
 use caviar_core::event::{
     CheckpointChanged, Cost, EpochRecorded, EpochsRecorded, Event, GrantedTrial, LeaseEnd,
     LeaseEnded, LeaseGranted, LeaseRestored, LossWithdrawn, Payload, Rung, ScoringStarted,
-    StoredAssignment, SweepCreated, SweepDeleted, SweepResized, Ties, TrialDecided, TrialFinished,
-    TrialPassed, TrialSampled, TrialStopped, TrialsAsked, WinnerScored, WorkerLost,
+    StoredAssignment, SweepCreated, SweepDeleted, SweepExtended, SweepResized, Ties, TrialDecided,
+    TrialFinished, TrialPassed, TrialSampled, TrialStopped, TrialsAsked, WinnerScored, WorkerLost,
 };
 
 use crate::support::{metrics, name, spec, summary};
 
 /// How many kinds of events there are.
-pub(crate) const KINDS: usize = 22;
+pub(crate) const KINDS: usize = 23;
 
 pub(crate) fn created(id: u64, name_of_sweep: &str) -> Event {
     let created = SweepCreated {
@@ -156,7 +156,7 @@ pub(crate) fn events_of_two_sweeps() -> Vec<Event> {
     events
 }
 
-/// Sweep 4: it is resized, and a worker sleeps past its lease twice.
+/// Sweep 4: it is resized and extended, and a worker sleeps past its lease twice.
 fn resized_sweep() -> Vec<Event> {
     let (sweep, trial, lease) = (SweepId(4), TrialNumber(0), LeaseId(7));
     let mut created = created(4, "shapes");
@@ -166,6 +166,10 @@ fn resized_sweep() -> Vec<Event> {
     vec![
         created,
         Event::new(sweep, SweepResized { parallelism: 3, trials: 0, decisions: 0 }),
+        Event::new(
+            sweep,
+            SweepExtended { request_id: name("more"), added: 2, trials: 0, decisions: 0 },
+        ),
         sampled(4, 0),
         granted(4, 0, 7, Job::Train),
         expired(4, 0, 7),

@@ -128,6 +128,10 @@ impl World {
             25 => self.step(Input::ResizeSweep(sweep, u32::from(pick % 8))),
             26 => self.fall_asleep(pick),
             27 => self.checkpoint(pick),
+            28 => {
+                let (request_id, added) = (name(&format!("more-{pick}")), u32::from(pick % 3));
+                self.step(Input::ExtendSweep { sweep, request_id, added });
+            }
             _ => self.step(Input::Tick),
         }
     }
@@ -333,8 +337,15 @@ impl World {
             return assert!(self.snapshot.is_none(), "the snapshot cannot be read");
         };
         let (mut replay, written) = Replay::from_snapshot(CONFIG, self.store.id(), restored);
+        let readers = self.store.readers().unwrap();
         let mut rest = self.store.load_rest().unwrap();
-        rest.by_ref().for_each(|event| replay.apply(&event.unwrap().1).unwrap());
+        for event in rest.by_ref() {
+            let (_, event) = event.unwrap();
+            if let Some(job) = replay.needs(&event) {
+                replay.load(readers.open().unwrap().load(job).unwrap());
+            }
+            replay.apply(&event).unwrap();
+        }
         assert!(rest.damages().is_empty(), "{:?}", rest.damages());
         drop(rest);
         let mut again = replay.finish(0);
@@ -367,7 +378,7 @@ impl World {
 #[test]
 fn a_replayed_log_makes_the_live_state() {
     let kinds = RefCell::new(BTreeSet::new());
-    let actions = proptest::collection::vec((0..29u8, proptest::prelude::any::<u8>()), 150..300);
+    let actions = proptest::collection::vec((0..30u8, proptest::prelude::any::<u8>()), 150..300);
     let run = |actions: Vec<(u8, u8)>| {
         let mut world = World::new();
         world.act(0, 0);

@@ -6,7 +6,7 @@ use caviar_common::ask::{Ask, AskKey, AskedTrial, Tell};
 use caviar_common::data::DataSummary;
 use caviar_common::ids::{SweepId, TrialNumber};
 use caviar_common::metric::NamedMetrics;
-use caviar_common::outcome::Outcome;
+use caviar_common::outcome::{Outcome, SweepState};
 use caviar_common::spec::{SweepSpec, file};
 use caviar_coordinator::driver::{self, Driver, SnapshotPolicy};
 use caviar_coordinator::store::Store;
@@ -55,8 +55,13 @@ fn record(path: &Path, from_snapshot: bool) -> Option<(String, usize)> {
         Replay::new(Config::default(), store.id())
     };
     let mut count = 0;
+    let readers = store.readers().unwrap();
     for event in store.load_rest().unwrap() {
-        replay.apply(&event.unwrap().1).unwrap();
+        let (_, event) = event.unwrap();
+        if let Some(job) = replay.needs(&event) {
+            replay.load(readers.open().unwrap().load(job).unwrap());
+        }
+        replay.apply(&event).unwrap();
         count += 1;
     }
     let mut core = replay.finish(0);
@@ -190,24 +195,26 @@ async fn run_external(driver: &Driver) -> SweepId {
         panic!("a sweep")
     };
     for trial in ["t0", "t1"] {
-        let (request_id, client) = (name(trial), name("c"));
-        let ask =
-            Ask { key: AskKey { request_id, client, token: None }, count: 1, lease_ms: 60_000 };
-        let id = driver.handle.next_waiter();
-        let input = Input::AskTrials(sweep, ask, Waiter { id, is_patient: true });
-        let ClientReply::Trials(asked) = driver.handle.ask(id, input).await.unwrap().unwrap()
-        else {
-            panic!("trials")
-        };
-        let AskedTrial { trial, lease, .. } = asked.trials.first().unwrap().clone();
-        let metrics = [(name("score"), f64::from(trial.0))].into();
-        let last = Some(NamedMetrics { epoch: 1, metrics });
-        let tell =
-            Tell { trial, lease, token: None, outcome: Outcome::Completed, last, seconds: 0.5 };
-        let id = driver.handle.next_waiter();
-        driver.handle.ask(id, Input::TellTrial(sweep, tell, id)).await.unwrap().unwrap();
+        run_trial(driver, sweep, trial).await;
     }
     sweep
+}
+
+/// Asks for a trial, with this request id, and finishes it.
+async fn run_trial(driver: &Driver, sweep: SweepId, request: &str) {
+    let (request_id, client) = (name(request), name("c"));
+    let ask = Ask { key: AskKey { request_id, client, token: None }, count: 1, lease_ms: 60_000 };
+    let id = driver.handle.next_waiter();
+    let input = Input::AskTrials(sweep, ask, Waiter { id, is_patient: true });
+    let ClientReply::Trials(asked) = driver.handle.ask(id, input).await.unwrap().unwrap() else {
+        panic!("trials")
+    };
+    let AskedTrial { trial, lease, .. } = asked.trials.first().unwrap().clone();
+    let metrics = [(name("score"), f64::from(trial.0))].into();
+    let last = Some(NamedMetrics { epoch: 1, metrics });
+    let tell = Tell { trial, lease, token: None, outcome: Outcome::Completed, last, seconds: 0.5 };
+    let id = driver.handle.next_waiter();
+    driver.handle.ask(id, Input::TellTrial(sweep, tell, id)).await.unwrap().unwrap();
 }
 
 fn external(name: &str, warm_start: Option<&str>) -> SweepSpec {
@@ -323,4 +330,68 @@ async fn results_that_cannot_be_read_are_refused_until_a_restart() {
     let driver = open(&path, NEVER);
     assert!(learn(&driver, "y").await.unwrap().contains("Float"));
     end(driver).await;
+}
+
+#[tokio::test]
+async fn a_completed_sweep_that_is_extended_is_loaded_and_continues() {
+    let directory = tempfile::tempdir().unwrap();
+    for (file, policy) in [("a.db", OFTEN), ("b.db", NEVER)] {
+        let path = directory.path().join(file);
+        let driver = open(&path, policy);
+        let x = run_external(&driver).await;
+        for (request, first) in [("more", 2), ("again", 4)] {
+            // Without a snapshot it stays in memory.
+            until(&driver, x, policy == NEVER).await;
+            let extend = || Input::ExtendSweep { sweep: x, request_id: name(request), added: 2 };
+            for _ in 0..2 {
+                driver.handle.apply(extend()).await.unwrap().unwrap();
+            }
+            for trial in first..first + 2 {
+                run_trial(&driver, x, &format!("t{trial}")).await;
+            }
+            let view = driver.handle.read(move |core| core.sweep(x).unwrap()).await.unwrap();
+            assert_eq!((view.state, view.budget), (SweepState::Completed, first + 2));
+            assert_eq!(view.counts.completed, first + 2);
+            assert_eq!(view.best.map(|best| best.trial), Some(TrialNumber(first + 1)));
+        }
+        until(&driver, x, policy == NEVER).await;
+        end(driver).await;
+        let (all, _) = record(&path, false).unwrap();
+        assert!(record(&path, true).is_none_or(|(restored, _)| restored == all));
+        // A restart has it as it was.
+        let driver = open(&path, policy);
+        let budget = driver.handle.read(move |core| core.sweep(x).unwrap().budget).await.unwrap();
+        assert_eq!(budget, 6);
+        end(driver).await;
+    }
+}
+
+#[tokio::test]
+async fn a_sweep_that_was_extended_after_the_snapshot_is_restored() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("caviar.db");
+    let driver = open(&path, OFTEN);
+    let x = run_external(&driver).await;
+    end(driver).await;
+    // Nothing after the end of the sweep is in the snapshot.
+    let driver = open(&path, NEVER);
+    let extend = Input::ExtendSweep { sweep: x, request_id: name("more"), added: 2 };
+    driver.handle.apply(extend).await.unwrap().unwrap();
+    run_trial(&driver, x, "t2").await;
+    end(driver).await;
+    let (all, events) = record(&path, false).unwrap();
+    let (restored, rest) = record(&path, true).unwrap();
+    assert_eq!(restored, all);
+    assert!((1..events).contains(&rest), "{rest} of {events} events");
+
+    // If what it needs of the snapshot is damaged, all events are read.
+    let damage = "UPDATE snapshot_parts SET bytes = zeroblob(9) WHERE sweep = 1 AND kind = 3";
+    assert_eq!(Connection::open(&path).unwrap().execute(damage, []).unwrap(), 1);
+    let driver = open(&path, OFTEN);
+    let known = driver.handle.read(|core| format!("{:#?}", core.record())).await.unwrap();
+    assert_eq!(known, all);
+    run_trial(&driver, x, "t3").await;
+    until(&driver, x, false).await;
+    end(driver).await;
+    assert_eq!(record(&path, true).unwrap().0, record(&path, false).unwrap().0);
 }

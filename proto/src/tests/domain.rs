@@ -1,4 +1,4 @@
-//! Generators of domain values: every legal message of a worker or the coordinator, and every view.
+//! Generators of domain values: every legal message of a worker or the coordinator.
 //!
 //! They are boxed, because a generator contains the generators of its fields, and that of a whole
 //! sweep is too large for the stack of a test.
@@ -12,21 +12,15 @@ use caviar_common::data::{
 use caviar_common::ids::{
     AttemptNumber, Incarnation, LeaseId, Name, StoreId, SweepId, TrialNumber,
 };
-use caviar_common::limits::{
-    MAX_BLOB_BYTES, MAX_EPOCHS, MAX_FOLDS, MAX_PARALLELISM, MAX_PARAMETERS, MAX_SLOTS, MAX_TRIALS,
-};
+use caviar_common::limits::{MAX_BLOB_BYTES, MAX_EPOCHS, MAX_FOLDS, MAX_PARAMETERS, MAX_SLOTS};
 use caviar_common::measure::Measure;
 use caviar_common::message::{
     Checkpoint, Finished, FromWorker, Grant, Hello, KeepRule, Release, Stored, StoredModel,
     ToWorker,
 };
 use caviar_common::metric::{EpochMetrics, Measured, NamedMetrics, Point, Score};
-use caviar_common::outcome::{Job, Outcome, SweepState, TrialState};
+use caviar_common::outcome::{Job, Outcome};
 use caviar_common::reason::{Expected, Extent, Ranking, Reason, SearchBox, Side, Source};
-use caviar_common::view::{
-    BoxView, Counts, IdleView, MAX_BOXES, ModelView, ResizeView, RoundView, StoppedView, SweepView,
-    TestView, TrialTimes, TrialView, WorkerView,
-};
 use proptest::collection::{btree_map, btree_set, vec};
 use proptest::option::of;
 use proptest::prelude::{BoxedStrategy, Just, Strategy, any, prop_oneof};
@@ -38,7 +32,7 @@ pub(super) fn name() -> impl Strategy<Value = Name> {
     "[a-zA-Z0-9][a-zA-Z0-9._-]{0,63}".prop_map(|text| Name::parse("name", &text).unwrap())
 }
 
-fn text() -> impl Strategy<Value = String> {
+pub(super) fn text() -> impl Strategy<Value = String> {
     "\\PC{0,30}"
 }
 
@@ -55,7 +49,7 @@ fn value() -> BoxedStrategy<Value> {
     .boxed()
 }
 
-fn assignment() -> BoxedStrategy<Assignment> {
+pub(super) fn assignment() -> BoxedStrategy<Assignment> {
     let size = prop_oneof![9 => 0..8usize, 1 => Just(MAX_PARAMETERS)];
     size.prop_flat_map(|n| btree_map("[a-z_0-9]{1,64}", value(), n))
         .prop_map(|values| values.into_iter().collect())
@@ -63,7 +57,7 @@ fn assignment() -> BoxedStrategy<Assignment> {
 }
 
 /// A loss can have any bits: infinities, both zeros, and NaNs.
-fn score() -> BoxedStrategy<Score> {
+pub(super) fn score() -> BoxedStrategy<Score> {
     let loss = any::<u64>().prop_map(f64::from_bits);
     let loss =
         prop_oneof![6 => loss, 1 => Just(-0.0), 1 => Just(f64::NAN), 1 => Just(f64::NEG_INFINITY)];
@@ -96,7 +90,7 @@ fn epochs() -> BoxedStrategy<Vec<EpochMetrics>> {
 }
 
 /// The curve of a network or of an external client.
-fn points() -> BoxedStrategy<Vec<Point>> {
+pub(super) fn points() -> BoxedStrategy<Vec<Point>> {
     let networks = epochs().prop_map(|points| points.into_iter().map(Point::Network).collect());
     let values = btree_map(name(), any::<u64>().prop_map(f64::from_bits), 1..4);
     let named = (1..MAX_EPOCHS - 20, vec(values, 0..20)).prop_map(|(start, values)| {
@@ -106,18 +100,18 @@ fn points() -> BoxedStrategy<Vec<Point>> {
     prop_oneof![networks, named].boxed()
 }
 
-fn seconds() -> impl Strategy<Value = f64> {
+pub(super) fn seconds() -> impl Strategy<Value = f64> {
     0.0..1e9f64
 }
 
-fn search_box() -> BoxedStrategy<SearchBox> {
+pub(super) fn search_box() -> BoxedStrategy<SearchBox> {
     let range = (value(), value()).prop_map(|(low, high)| Extent::Range { low, high });
     let extent = prop_oneof![range, vec(value(), 1..5).prop_map(Extent::Choices)];
     let side = ("[a-z_]{1,12}", extent).prop_map(|(parameter, extent)| Side { parameter, extent });
     vec(side, 0..5).prop_map(|sides| SearchBox { sides }).boxed()
 }
 
-fn reason() -> BoxedStrategy<Reason> {
+pub(super) fn reason() -> BoxedStrategy<Reason> {
     (
         select(Source::ALL.as_slice()),
         of(1..=u32::MAX),
@@ -417,184 +411,4 @@ pub(super) fn to_worker() -> BoxedStrategy<ToWorker> {
         Just(ToWorker::Drain),
     ]
     .boxed()
-}
-
-fn stopped() -> BoxedStrategy<StoppedView> {
-    (1..=MAX_EPOCHS, 1..=MAX_TRIALS, 0..=MAX_TRIALS)
-        .prop_map(|(epoch, rank, more)| StoppedView { epoch, rank, of: rank.saturating_add(more) })
-        .boxed()
-}
-
-pub(super) fn trial() -> BoxedStrategy<TrialView> {
-    let what = (any::<u32>(), select(TrialState::ALL.as_slice()), assignment(), reason());
-    let how = (any::<u32>(), of(name()), 0..=MAX_EPOCHS, of(any::<f64>()));
-    let last = || {
-        of(points().prop_filter_map("a curve without an epoch has no last one", |points| {
-            points.last().cloned()
-        }))
-    };
-    let result = (
-        (last(), last()),
-        points(),
-        (of(seconds()), of(any::<u64>())),
-        (of(text()), of(stopped()), any::<bool>(), of(text()), of(text()), any::<u64>()),
-    );
-    (what, how, result)
-        .prop_map(
-            |(
-                (trial, state, assignment, reason),
-                (attempts, worker, epochs, objective),
-                (
-                    (last, counting),
-                    curve,
-                    (seconds, memory_bytes),
-                    (message, stopped, parked, started_at, ended_at, retrained_epochs),
-                ),
-            )| {
-                TrialView {
-                    trial: TrialNumber(trial),
-                    state,
-                    assignment,
-                    reason,
-                    attempts: AttemptNumber(attempts),
-                    worker,
-                    epochs,
-                    objective,
-                    last,
-                    counting,
-                    curve,
-                    seconds,
-                    memory_bytes,
-                    message,
-                    stopped,
-                    parked,
-                    times: TrialTimes { started_at, ended_at },
-                    retrained_epochs,
-                }
-            },
-        )
-        .boxed()
-}
-
-pub(super) fn test() -> BoxedStrategy<TestView> {
-    (any::<u32>(), of(score()), any::<bool>(), of(text()))
-        .prop_map(|(trial, score, reproduced, message)| TestView {
-            trial: TrialNumber(trial),
-            score,
-            reproduced,
-            message,
-        })
-        .boxed()
-}
-
-fn counts() -> BoxedStrategy<Counts> {
-    vec(0..=MAX_TRIALS, TrialState::ALL.len())
-        .prop_map(|numbers| {
-            let mut counts = Counts::default();
-            TrialState::ALL
-                .into_iter()
-                .zip(numbers)
-                .for_each(|(state, n)| *counts.counter_mut(state) = n);
-            counts
-        })
-        .boxed()
-}
-
-fn round() -> BoxedStrategy<RoundView> {
-    (1..=u32::MAX, 0..=MAX_TRIALS, 0..=MAX_TRIALS, of(search_box()), of(any::<f64>()))
-        .prop_map(|(round, trials, finished, search_box, best)| RoundView {
-            round,
-            trials,
-            finished,
-            search_box,
-            best,
-        })
-        .boxed()
-}
-
-fn box_of_trial() -> BoxedStrategy<BoxView> {
-    (any::<u32>(), search_box())
-        .prop_map(|(trial, search_box)| BoxView { trial: TrialNumber(trial), search_box })
-        .boxed()
-}
-
-pub(super) fn sweep() -> BoxedStrategy<SweepView> {
-    let what = (1..=u64::MAX, name(), select(SweepState::ALL.as_slice()), spec(), summary());
-    let how = (
-        counts(),
-        vec(round(), 0..4),
-        vec(box_of_trial(), 0..=MAX_BOXES),
-        of(trial()),
-        of(test()),
-        of(any::<u32>()),
-        vec(text(), 0..4),
-        any::<u64>(),
-    );
-    let slots = (1..=MAX_PARALLELISM, of(any::<u32>()), vec(resize(), 0..4), of(idle()));
-    let model = (any::<u32>(), 1..=MAX_EPOCHS, -1e9..1e9, blob()).prop_map(
-        |(trial, epoch, objective, blob)| ModelView {
-            trial: TrialNumber(trial),
-            epoch,
-            objective,
-            blob,
-        },
-    );
-    (what, how, slots, vec(model, 0..4))
-        .prop_map(
-            |(
-                (id, name, state, spec, data),
-                (counts, rounds, boxes, best, test, waits_for, notes, retrained_epochs),
-                (parallelism, auto_slots, resizes, idle),
-                models,
-            )| SweepView {
-                id: SweepId(id),
-                name,
-                state,
-                spec: spec.into(),
-                data,
-                counts,
-                rounds,
-                best,
-                test,
-                boxes,
-                waits_for: waits_for.map(TrialNumber),
-                notes,
-                parallelism,
-                auto_slots,
-                resizes,
-                idle,
-                retrained_epochs,
-                models,
-            },
-        )
-        .boxed()
-}
-
-fn resize() -> BoxedStrategy<ResizeView> {
-    (1..=MAX_PARALLELISM, any::<u32>(), any::<u32>())
-        .prop_map(|(parallelism, trials, decisions)| ResizeView { parallelism, trials, decisions })
-        .boxed()
-}
-
-fn idle() -> BoxedStrategy<IdleView> {
-    (any::<u32>(), any::<u32>(), text(), of(text()))
-        .prop_map(|(idle, slots, reason, remedy)| IdleView { idle, slots, reason, remedy })
-        .boxed()
-}
-
-pub(super) fn worker() -> BoxedStrategy<WorkerView> {
-    let held = vec((name(), any::<u32>().prop_map(TrialNumber)), 0..6);
-    let idle = (0..=MAX_SLOTS, of(text()));
-    (name(), 1..=MAX_SLOTS, any::<[bool; 2]>(), held, any::<u64>(), idle)
-        .prop_map(|(worker, slots, [connected, draining], trials, silent_ms, idle)| WorkerView {
-            worker,
-            slots,
-            connected,
-            draining,
-            trials,
-            silent_ms,
-            idle: idle.0,
-            idle_because: idle.1,
-        })
-        .boxed()
 }

@@ -9,7 +9,7 @@ use proptest::strategy::ValueTree;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use prost::Message;
 
-use super::{domain, limits, specs};
+use super::{domain, limits, specs, views};
 use crate::convert::{data, spec, view, worker};
 use crate::v1;
 
@@ -99,16 +99,16 @@ fn damaged_specs_do_no_harm() {
 
 #[test]
 fn damaged_views_do_no_harm() {
-    attack(domain::trial().prop_map(|v| view::encode_trial(&v)), view::decode_trial, |v| {
+    attack(views::trial().prop_map(|v| view::encode_trial(&v)), view::decode_trial, |v| {
         drop(view::encode_trial(&v))
     });
-    attack(domain::test().prop_map(|v| view::encode_test(&v)), view::decode_test, |v| {
+    attack(views::test().prop_map(|v| view::encode_test(&v)), view::decode_test, |v| {
         drop(view::encode_test(&v))
     });
-    attack(domain::worker().prop_map(|v| view::encode_worker(&v)), view::decode_worker, |v| {
+    attack(views::worker().prop_map(|v| view::encode_worker(&v)), view::decode_worker, |v| {
         drop(view::encode_worker(&v))
     });
-    attack(domain::sweep().prop_map(|v| view::encode_sweep(&v)), view::decode_sweep, |v| {
+    attack(views::sweep().prop_map(|v| view::encode_sweep(&v)), view::decode_sweep, |v| {
         // Adds the counts, which would overflow if they were not bounded.
         v.counts.finished();
         drop(view::encode_sweep(&v));

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use caviar_common::error::Problem;
 use caviar_common::limits::{
-    DEFAULT_LEASE_MS, MAX_CHOICES, MAX_EPOCHS, MAX_LEASE_MS, MAX_METRICS, MAX_PARALLELISM,
-    MAX_PARAMETERS, MAX_PARKED, MAX_POINTS_PER_REPORT, MAX_RESIZES, MAX_ROUNDS, MAX_SLOTS,
-    MAX_TEXT_CHARS, MAX_TRIALS, MAX_TRIALS_PER_ASK, MAX_WORKERS, MIN_LEASE_MS,
+    DEFAULT_LEASE_MS, MAX_CHOICES, MAX_EPOCHS, MAX_EXTENSIONS, MAX_LEASE_MS, MAX_METRICS,
+    MAX_PARALLELISM, MAX_PARAMETERS, MAX_PARKED, MAX_POINTS_PER_REPORT, MAX_RESIZES, MAX_ROUNDS,
+    MAX_SLOTS, MAX_TEXT_CHARS, MAX_TRIALS, MAX_TRIALS_PER_ASK, MAX_WORKERS, MIN_LEASE_MS,
 };
 use caviar_common::message::FromWorker;
 
@@ -421,6 +421,11 @@ fn sweeps_are_limited() {
     assert_eq!(bad_sweep(|s| s.resizes = resizes(MAX_RESIZES + 1)), "resizes");
     let resize = v1::Resize { parallelism: 0, trials: 0, decisions: 0 };
     assert_eq!(bad_sweep(|s| s.resizes = vec![resize]), "resizes[0].parallelism");
+    let extensions = |count| vec![v1::Extension { added: 1, trials: 0, decisions: 0 }; count];
+    assert_eq!(bad_sweep(|s| s.extensions = extensions(MAX_EXTENSIONS + 1)), "extensions");
+    let extension = v1::Extension { added: 0, trials: 0, decisions: 0 };
+    assert_eq!(bad_sweep(|s| s.extensions = vec![extension]), "extensions[0].added");
+    assert_eq!(bad_sweep(|s| s.budget = MAX_TRIALS + 1), "budget");
     let idle = |reason, remedy| Some(v1::IdleSlots { idle: 1, slots: 1, reason, remedy });
     assert_eq!(bad_sweep(|s| s.idle = idle(long(), None)), "idle.reason");
     assert_eq!(bad_sweep(|s| s.idle = idle(String::new(), Some(long()))), "idle.remedy");

@@ -9,3 +9,4 @@ mod limits;
 mod roundtrip;
 mod specs;
 mod status;
+mod views;

@@ -9,7 +9,7 @@ use caviar_common::metric::{EpochMetrics, Score};
 use caviar_common::outcome::{Outcome, SweepState, TrialState};
 use proptest::prelude::{ProptestConfig, prop_assert_eq, proptest};
 
-use super::domain;
+use super::{domain, views};
 use crate::convert::{data, spec, view, worker};
 use crate::v1;
 
@@ -42,25 +42,25 @@ proptest! {
     }
 
     #[test]
-    fn sweeps_are_the_same_after_a_round_trip(sweep in domain::sweep()) {
+    fn sweeps_are_the_same_after_a_round_trip(sweep in views::sweep()) {
         let back = view::decode_sweep(over_the_wire(&view::encode_sweep(&sweep))).unwrap();
         assert!(same(&back, &sweep), "{back:?}\n{sweep:?}");
     }
 
     #[test]
-    fn trials_are_the_same_after_a_round_trip(trial in domain::trial()) {
+    fn trials_are_the_same_after_a_round_trip(trial in views::trial()) {
         let back = view::decode_trial(over_the_wire(&view::encode_trial(&trial))).unwrap();
         assert!(same(&back, &trial), "{back:?}\n{trial:?}");
     }
 
     #[test]
-    fn test_scores_are_the_same_after_a_round_trip(test in domain::test()) {
+    fn test_scores_are_the_same_after_a_round_trip(test in views::test()) {
         let back = view::decode_test(over_the_wire(&view::encode_test(&test))).unwrap();
         assert!(same(&back, &test), "{back:?}\n{test:?}");
     }
 
     #[test]
-    fn workers_are_the_same_after_a_round_trip(seen in domain::worker()) {
+    fn workers_are_the_same_after_a_round_trip(seen in views::worker()) {
         let wire = over_the_wire(&view::encode_worker(&seen));
         prop_assert_eq!(view::decode_worker(wire).unwrap(), seen);
     }

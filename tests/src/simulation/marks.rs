@@ -72,6 +72,8 @@ marks! {
     Release,
     /// An operator changed how many trials are in flight.
     Resize,
+    /// An operator added trials.
+    Extend,
     /// The lease of a silent worker was given back to it.
     LeaseRestored,
     /// The lease on a scoring was given back.
@@ -279,6 +281,7 @@ impl Marks {
                 Payload::TrialPassed(_) => self.add(Mark::TrialPassed),
                 Payload::TrialStopped(_) => self.add(Mark::TrialStopped),
                 Payload::SweepResized(_) => self.add(Mark::Resize),
+                Payload::SweepExtended(_) => self.add(Mark::Extend),
                 Payload::LeaseRestored(restored) => {
                     self.add(Mark::LeaseRestored);
                     self.add_if(self.scorings.contains(&sweep), Mark::ScoringRestored);

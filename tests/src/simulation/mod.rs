@@ -9,7 +9,7 @@
 //! - `node`: a worker's process. `workers`: what happens to workers.
 //! - `clients`: programs that run the trials of external sweeps.
 //! - `operators`: people who pause, release, drain, cancel and delete.
-//! - `plans`: resizes at a place of a sweep's record.
+//! - `plans`: changes by a person at a place of a sweep's record.
 //! - `oracle`: what must hold in every run.
 //! - `training`: what trainings measure.
 //! - `marks`: counts of the faults and branches that a run reached. `trace`: a hash of the run.
@@ -41,6 +41,7 @@ use caviar_core::{Coordinator, Replay};
 
 pub use faults::{Faults, Source};
 pub use marks::{Mark, Marks};
+pub use plans::Change;
 pub use training::{EPOCHS, ERROR};
 
 use clients::Clients;

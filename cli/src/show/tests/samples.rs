@@ -72,6 +72,8 @@ pub(crate) fn sweep() -> SweepView {
         parallelism: spec.search.parallelism.trials(),
         auto_slots: None,
         resizes: Vec::new(),
+        budget: spec.search.trials,
+        extensions: Vec::new(),
         idle: None,
         spec: spec.into(),
         counts: Counts { completed: 2, diverged: 1, ..Counts::default() },

@@ -42,6 +42,7 @@ pub(crate) fn reserve(record: &mut Record, event: &Event) {
         | Payload::SweepPaused
         | Payload::SweepResumed
         | Payload::SweepResized(_)
+        | Payload::SweepExtended(_)
         | Payload::SweepCancelled
         | Payload::SweepDeleted(_)
         | Payload::SweepCompleted

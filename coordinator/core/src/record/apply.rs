@@ -21,12 +21,12 @@ use self::leases::{
 use super::Broken;
 use super::event::{
     Cost, EpochRecorded, EpochsRecorded, Event, LossWithdrawn, Payload, Rung, SweepCreated,
-    SweepDeleted, SweepResized, TrialDecided, TrialFinished, TrialPassed, TrialSampled,
-    TrialStopped, WinnerScored,
+    SweepDeleted, SweepExtended, SweepResized, TrialDecided, TrialFinished, TrialPassed,
+    TrialSampled, TrialStopped, WinnerScored,
 };
 use super::state::{
-    Asks, EpochsSoFar, FinalAttempt, KeptModel, Models, Phase, Record, Scoring, ScoringResult,
-    ScoringStatus, Statistics, Sweep, Trial, TrialStatus, Trials, comparable,
+    Asks, EpochsSoFar, FinalAttempt, KeptModel, Models, Phase, Record, RoundStatistics, Scoring,
+    ScoringResult, ScoringStatus, Statistics, Sweep, Trial, TrialStatus, Trials, comparable,
 };
 
 /// Leases with a result that are remembered: more than workers can hold with a result that is not
@@ -46,6 +46,7 @@ pub(crate) fn apply(record: &mut Record, event: &Event) -> Result<(), Broken> {
         Payload::SweepPaused => sweep_mut(record, id).map(|sweep| sweep.is_paused = true),
         Payload::SweepResumed => sweep_mut(record, id).map(|sweep| sweep.is_paused = false),
         Payload::SweepResized(resized) => resize_sweep(sweep_mut(record, id)?, *resized),
+        Payload::SweepExtended(extended) => extend_sweep(sweep_mut(record, id)?, extended),
         Payload::SweepCancelled => cancel_sweep(record, id),
         Payload::SweepCompleted => {
             sweep_mut(record, id).map(|sweep| sweep.phase = Phase::Completed)
@@ -196,6 +197,7 @@ fn create_sweep(record: &mut Record, id: SweepId, created: &SweepCreated) -> Res
         auto_slots,
         ties,
         resizes: Vec::new(),
+        extensions: Vec::new(),
         trials: Trials::default(),
         rung_costs: vec![SortedList::new(); rungs.len()],
         rungs,
@@ -328,13 +330,35 @@ fn record_epochs(
 
 /// Changes how many trials are in flight. Those that are in flight stay.
 fn resize_sweep(sweep: &mut Sweep, resized: SweepResized) -> Result<(), Broken> {
-    let SweepResized { trials, decisions, .. } = resized;
-    if (trials, index(decisions)) != (sweep.trials.sampled(), sweep.history.len()) {
-        let text = format!("sweep {} is resized at another place of its record", sweep.id);
-        return Err(Broken(text));
-    }
+    check_place(sweep, (resized.trials, resized.decisions), "resized")?;
     sweep.resizes.push(resized);
     Ok(())
+}
+
+/// Raises the number of trials. A sweep that was completed searches again, and its winner is scored
+/// again at its end, because it may be another one then.
+fn extend_sweep(sweep: &mut Sweep, extended: &SweepExtended) -> Result<(), Broken> {
+    check_place(sweep, (extended.trials, extended.decisions), "extended")?;
+    match sweep.phase {
+        Phase::Searching => {}
+        Phase::Completed => (sweep.phase, sweep.scoring) = (Phase::Searching, None),
+        Phase::Scoring | Phase::Cancelled => {
+            return Err(Broken(format!("sweep {} cannot be extended now", sweep.id)));
+        }
+    }
+    if sweep.spec.search.strategy.has_rounds() {
+        sweep.statistics.rounds.push(RoundStatistics::default());
+    }
+    sweep.extensions.push(extended.clone());
+    Ok(())
+}
+
+/// A change by a person must have its place among the decisions.
+fn check_place(sweep: &Sweep, (trials, decisions): (u32, u32), what: &str) -> Result<(), Broken> {
+    if (trials, index(decisions)) == (sweep.trials.sampled(), sweep.history.len()) {
+        return Ok(());
+    }
+    Err(Broken(format!("sweep {} is {what} at another place of its record", sweep.id)))
 }
 
 fn finish_trial(record: &mut Record, finished: &TrialFinished) -> Result<(), Broken> {

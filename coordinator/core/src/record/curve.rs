@@ -42,6 +42,7 @@ impl Event {
             Payload::SweepCreated(_)
             | Payload::SweepPaused
             | Payload::SweepResized(_)
+            | Payload::SweepExtended(_)
             | Payload::LeaseRestored(_)
             | Payload::LossWithdrawn(_)
             | Payload::SweepResumed

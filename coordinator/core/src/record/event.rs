@@ -17,6 +17,7 @@ use std::fmt;
 
 pub use super::earlier::{EarlierResults, EarlierTrials, EarlierWinner};
 pub use super::execution::{CheckpointChanged, LeaseRestored, LossWithdrawn};
+pub use super::steering::{SweepExtended, SweepResized};
 pub use super::suggestion::StoredAssignment;
 pub(crate) use super::suggestion::{restore_suggestion, store_suggestion};
 pub use super::ties::Ties;
@@ -80,6 +81,7 @@ impl Event {
             | Payload::SweepPaused
             | Payload::SweepResumed
             | Payload::SweepResized(_)
+            | Payload::SweepExtended(_)
             | Payload::SweepCancelled
             | Payload::SweepDeleted(_)
             | Payload::SweepCompleted => Vec::new(),
@@ -196,6 +198,8 @@ payloads! {
     "sweep_resumed" => SweepResumed,
     /// A client changed how many trials are in flight.
     "sweep_resized" => SweepResized(fields: SweepResized),
+    /// A client raised the number of trials. A completed sweep continues.
+    "sweep_extended" => SweepExtended(fields: SweepExtended),
     /// A client ended the sweep: its unfinished trials are cancelled and its leases end.
     "sweep_cancelled" => SweepCancelled,
     /// A client removed the sweep.
@@ -263,18 +267,6 @@ pub struct SweepCreated {
     /// it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub earlier: Option<EarlierTrials>,
-}
-
-/// Details of [`Payload::SweepResized`]: a new number of trials in flight, and its place among the
-/// decisions of the sweep.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SweepResized {
-    /// Trials in flight from now on.
-    pub parallelism: u32,
-    /// How many trials were sampled before.
-    pub trials: u32,
-    /// How many rungs and ends were decided before.
-    pub decisions: u32,
 }
 
 /// Details of [`Payload::SweepDeleted`]. The event stays in the log when the sweep's other events

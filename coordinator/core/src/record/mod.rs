@@ -22,6 +22,7 @@ mod replay;
 pub(crate) mod sampling;
 pub mod snapshot;
 pub mod state;
+mod steering;
 mod suggestion;
 mod ties;
 

@@ -1,6 +1,8 @@
 //! What a sampler is asked for the next trial of a sweep: a function of the record only, so that
 //! the same question can be asked again from a stored log.
 
+use std::borrow::Cow;
+
 use caviar_common::ids::{SweepId, TrialNumber};
 use caviar_common::numbers::to_u32;
 use caviar_search::{History, Question, Sampler, SamplerReply, WarmStart, build};
@@ -10,10 +12,11 @@ use super::state::Sweep;
 /// A new sampler of the sweep's strategy.
 pub(crate) fn new_sampler(sweep: &Sweep) -> Box<dyn Sampler> {
     let earlier = WarmStart { results: sweep.warm_start().clone() };
-    build(
-        sweep.spec(),
-        if earlier.results.is_empty() { &[] } else { std::slice::from_ref(&earlier) },
-    )
+    let mut spec = Cow::Borrowed(sweep.spec().as_ref());
+    if !sweep.extensions().is_empty() {
+        spec.to_mut().search = sweep.search();
+    }
+    build(&spec, if earlier.results.is_empty() { &[] } else { std::slice::from_ref(&earlier) })
 }
 
 /// The question for the sweep's next trial.

@@ -4,6 +4,7 @@
 //! A handler reads the state and emits events. It refuses a request by returning a refusal, with
 //! which the events emitted before remain part of the step.
 
+mod extend;
 mod external;
 mod leases;
 mod sweeps;

@@ -125,7 +125,7 @@ impl Coordinator {
         if let Some(hint) = why_not_resized(sweep) {
             return Err(wrong_state(sweep, hint));
         }
-        let (before, search) = (sweep.parallelism(), &sweep.spec().search);
+        let (before, search) = (sweep.parallelism(), sweep.search());
         if parallelism == before {
             return Ok(Reply::Sweep(id));
         }
@@ -218,7 +218,7 @@ fn why_not_resized(sweep: &Sweep) -> Option<&'static str> {
     }
     match sweep.phase() {
         Phase::Scoring => Some("the search is over, and only the winner is being scored"),
-        Phase::Searching if sweep.sampled() >= sweep.spec().search.trials => Some(
+        Phase::Searching if sweep.sampled() >= sweep.budget() => Some(
             "all trials of its budget have been started, so another number in flight would change \
              nothing",
         ),
@@ -226,6 +226,6 @@ fn why_not_resized(sweep: &Sweep) -> Option<&'static str> {
     }
 }
 
-fn wrong_state(sweep: &Sweep, hint: &'static str) -> Halt {
+pub(super) fn wrong_state(sweep: &Sweep, hint: &'static str) -> Halt {
     Refusal::WrongState { name: sweep.spec().name.clone(), state: sweep.state(), hint }.into()
 }

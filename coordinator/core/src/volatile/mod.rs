@@ -180,6 +180,14 @@ impl Volatile {
         self.mark_changed(sweep);
     }
 
+    /// Makes the sampler of a sweep again before the next question, from what the sweep says now.
+    pub(crate) fn renew_sampler(&mut self, sweep: SweepId) {
+        match self.samplers.get_mut(&sweep) {
+            Some(sampling) if sampling.is_away() => sampling.is_outdated = true,
+            Some(_) | None => drop(self.samplers.remove(&sweep)),
+        }
+    }
+
     /// Notes that the view of `sweep` has changed.
     pub(crate) fn mark_changed(&mut self, sweep: SweepId) {
         self.changed.insert(sweep);

@@ -26,6 +26,9 @@ pub(crate) struct Sampling {
     pub(crate) waits_at: Option<usize>,
     /// True if every point of the space has been tried or is in flight.
     pub(crate) is_exhausted: bool,
+    /// True if the sweep was extended while another thread asked the sampler, which does not know
+    /// the new budget. It is made again when it has replied.
+    pub(crate) is_outdated: bool,
 }
 
 /// What became of a question.
@@ -38,8 +41,9 @@ pub(crate) enum Asked {
 }
 
 impl Sampling {
-    pub(crate) const fn new(sampler: Box<dyn Sampler>) -> Self {
-        Self { place: Place::Here(sampler), reply: None, waits_at: None, is_exhausted: false }
+    pub(crate) fn new(sampler: Box<dyn Sampler>) -> Self {
+        let (place, reply, waits_at) = (Place::Here(sampler), None, None);
+        Self { place, reply, waits_at, is_exhausted: false, is_outdated: false }
     }
 
     /// Asks the sampler, or hands it to another thread if the reply may take milliseconds.

@@ -21,7 +21,7 @@ fn stored_events_are_read_and_written_again_byte_for_byte() {
         names.insert(event.name());
         assert_eq!(serde_json::to_string(&event).unwrap(), line);
     }
-    assert_eq!(names.len(), 22, "every kind of event is tried: {names:?}");
+    assert_eq!(names.len(), 23, "every kind of event is tried: {names:?}");
 }
 
 #[test]

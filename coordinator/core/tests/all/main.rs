@@ -5,6 +5,7 @@ mod checkpoints;
 #[cfg(test)]
 mod events;
 #[cfg(test)]
+mod extending;
 mod external;
 #[cfg(test)]
 mod hanging;

@@ -3,11 +3,13 @@
 use caviar_common::error::Problem;
 use caviar_common::ids::{Name, SweepId, TrialNumber};
 use caviar_common::limits::{
-    MAX_EPOCHS, MAX_MODELS, MAX_PARALLELISM, MAX_RESIZES, MAX_ROUNDS, MAX_TRIALS, MAX_WORKERS,
+    MAX_EPOCHS, MAX_EXTENSIONS, MAX_MODELS, MAX_PARALLELISM, MAX_RESIZES, MAX_ROUNDS, MAX_TRIALS,
+    MAX_WORKERS,
 };
 use caviar_common::numbers::index;
 use caviar_common::view::{
-    BoxView, Counts, IdleView, MAX_BOXES, ModelView, ResizeView, RoundView, SweepView, TestView,
+    BoxView, Counts, ExtensionView, IdleView, MAX_BOXES, ModelView, ResizeView, RoundView,
+    SweepView, TestView,
 };
 
 use super::state::{sweep_state_from_wire, sweep_state_to_wire};
@@ -41,10 +43,25 @@ pub fn encode_sweep(view: &SweepView) -> v1::Sweep {
         parallelism: view.parallelism,
         auto_slots: view.auto_slots,
         resizes: view.resizes.iter().map(encode_resize).collect(),
+        budget: view.budget,
+        extensions: view.extensions.iter().map(encode_extension).collect(),
         idle: view.idle.as_ref().map(encode_idle),
         retrained_epochs: view.retrained_epochs,
         models: view.models.iter().map(encode_model).collect(),
     }
+}
+
+const fn encode_extension(view: &ExtensionView) -> v1::Extension {
+    let ExtensionView { added, trials, decisions } = *view;
+    v1::Extension { added, trials, decisions }
+}
+
+fn decode_extension(wire: v1::Extension) -> Result<ExtensionView, Problem> {
+    Ok(ExtensionView {
+        added: positive("added", wire.added)?,
+        trials: wire.trials,
+        decisions: wire.decisions,
+    })
 }
 
 const fn encode_resize(view: &ResizeView) -> v1::Resize {
@@ -87,6 +104,8 @@ pub fn decode_sweep(wire: v1::Sweep) -> Result<SweepView, Problem> {
     let boxes = at_most("boxes", wire.boxes, MAX_BOXES)?.into_iter().enumerate();
     // There is at most one note per worker that cannot train the sweep.
     let notes = at_most("notes", wire.notes, MAX_WORKERS)?.into_iter().enumerate();
+    let extensions =
+        at_most("extensions", wire.extensions, MAX_EXTENSIONS)?.into_iter().enumerate();
     let resizes = at_most("resizes", wire.resizes, MAX_RESIZES)?.into_iter().enumerate();
     let models = at_most("models", wire.models, index(MAX_MODELS))?.into_iter().enumerate();
     let spec = required("spec", wire.spec)
@@ -96,7 +115,12 @@ pub fn decode_sweep(wire: v1::Sweep) -> Result<SweepView, Problem> {
         0 => spec.search.parallelism.trials(),
         parallelism => parallelism,
     };
+    let budget = match in_range("budget", wire.budget, 0..=MAX_TRIALS)? {
+        0 => spec.search.trials,
+        budget => budget,
+    };
     Ok(SweepView {
+        budget,
         id: SweepId(positive("id", wire.id)?),
         name: Name::parse("name", &wire.name)?,
         state: sweep_state_from_wire(wire.state)?
@@ -117,6 +141,9 @@ pub fn decode_sweep(wire: v1::Sweep) -> Result<SweepView, Problem> {
         notes: notes.map(|(i, note)| text("", note).at("notes", i)).collect::<Result<_, _>>()?,
         parallelism,
         auto_slots: wire.auto_slots,
+        extensions: extensions
+            .map(|(i, extension)| decode_extension(extension).at("extensions", i))
+            .collect::<Result<_, _>>()?,
         resizes: resizes
             .map(|(i, resize)| decode_resize(resize).at("resizes", i))
             .collect::<Result<_, _>>()?,

@@ -13,7 +13,9 @@ use serde::Serialize;
 use super::stored::{StoredAsk, StoredTrial, SweepPart};
 use super::{Encoded, Part, PartKind, RecordPart, VERSION, Written, WrittenSweep};
 use crate::record::Broken;
-use crate::record::event::{EarlierResults, EarlierTrials, SweepCreated, SweepResized, Ties};
+use crate::record::event::{
+    EarlierResults, EarlierTrials, SweepCreated, SweepExtended, SweepResized, Ties,
+};
 use crate::record::state::past::to_bytes;
 use crate::record::state::{
     Asks, Lease, Models, Phase, Record, Scoring, Statistics, Sweep, Trials,
@@ -45,6 +47,7 @@ struct SweepCapture {
     auto_slots: Option<u32>,
     ties: Ties,
     resizes: Vec<SweepResized>,
+    extensions: Vec<SweepExtended>,
     clock: u64,
     statistics: Statistics,
     scoring: Option<Scoring>,
@@ -114,6 +117,7 @@ impl SweepCapture {
             auto_slots: sweep.auto_slots,
             ties: sweep.ties,
             resizes: sweep.resizes.clone(),
+            extensions: sweep.extensions.clone(),
             clock: sweep.clock,
             statistics: sweep.statistics.clone(),
             scoring: sweep.scoring.clone(),
@@ -180,6 +184,7 @@ impl SweepCapture {
             phase: self.phase,
             is_paused: self.is_paused,
             resizes: self.resizes.clone(),
+            extensions: self.extensions.clone(),
             clock: self.clock,
             trials: self.history.trials(),
             decisions: self.history.len(),

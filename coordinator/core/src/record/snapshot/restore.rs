@@ -168,6 +168,7 @@ impl RestoredSweep {
             auto_slots,
             ties,
             resizes: state.resizes,
+            extensions: state.extensions,
             trials,
             rung_costs,
             unloaded_decisions: is_unloaded.then_some(state.decisions),

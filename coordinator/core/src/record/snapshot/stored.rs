@@ -16,7 +16,7 @@ use caviar_search::History;
 use serde::{Deserialize, Serialize};
 
 use crate::record::Broken;
-use crate::record::event::{StoredAssignment, SweepResized};
+use crate::record::event::{StoredAssignment, SweepExtended, SweepResized};
 use crate::record::state::{AskRecord, Lease, Models, Phase, Scoring, Statistics, Trial};
 
 /// Everything of a sweep that changes and is in no chunk.
@@ -25,6 +25,8 @@ pub(super) struct SweepPart {
     pub(super) phase: Phase,
     pub(super) is_paused: bool,
     pub(super) resizes: Vec<SweepResized>,
+    #[serde(default)]
+    pub(super) extensions: Vec<SweepExtended>,
     pub(super) clock: u64,
     /// How many trials the chunks have.
     pub(super) trials: u32,

@@ -11,14 +11,16 @@ use caviar_common::message::KeepRule;
 use caviar_common::metric::{Point, Score};
 use caviar_common::numbers::{index, to_u32};
 use caviar_common::outcome::{Job, SweepState, TrialState};
-use caviar_common::spec::SweepSpec;
+use caviar_common::spec::{SearchSpec, SweepSpec};
 use caviar_search::stopping::RungRank;
 use caviar_search::{History, SortedList, TotalF64};
 use serde::{Deserialize, Serialize};
 
 use super::trials::Trials;
 use super::{ExpiredLease, Lease, Models, PastTrial, Statistics, Trial, Urgency};
-use crate::record::event::{EarlierResults, EarlierTrials, EarlierWinner, SweepResized};
+use crate::record::event::{
+    EarlierResults, EarlierTrials, EarlierWinner, SweepExtended, SweepResized,
+};
 use crate::record::ties::Ties;
 
 /// How far a sweep is.
@@ -55,6 +57,7 @@ pub struct Sweep {
     pub(in crate::record) auto_slots: Option<u32>,
     pub(in crate::record) ties: Ties,
     pub(in crate::record) resizes: Vec<SweepResized>,
+    pub(in crate::record) extensions: Vec<SweepExtended>,
     pub(in crate::record) trials: Trials,
     pub(in crate::record) rungs: Vec<u32>,
     pub(in crate::record) clock: u64,
@@ -320,6 +323,28 @@ impl Sweep {
     pub fn parallelism(&self) -> u32 {
         let latest = self.resizes.last().map(|resized| resized.parallelism);
         latest.unwrap_or_else(|| self.spec.search.parallelism.trials())
+    }
+
+    /// The additions to the number of trials, oldest first.
+    pub fn extensions(&self) -> &[SweepExtended] {
+        &self.extensions
+    }
+
+    /// The number of trials now: that of the spec, and what was added.
+    pub fn budget(&self) -> u32 {
+        let added = self.extensions.iter().map(|extended| extended.added);
+        added.fold(self.spec.search.trials, u32::saturating_add)
+    }
+
+    /// How many trials are chosen now, and how: what the spec says, with what was added. Each
+    /// addition to a search in rounds is a round of its own.
+    pub fn search(&self) -> SearchSpec {
+        let search = &self.spec.search;
+        let mut rounds = search.rounds.clone();
+        if search.strategy.has_rounds() {
+            rounds.extend(self.extensions.iter().map(|extended| extended.added));
+        }
+        SearchSpec { trials: self.budget(), rounds, ..search.clone() }
     }
 
     /// How many trials were sampled.
