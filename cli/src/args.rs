@@ -5,6 +5,7 @@ pub(crate) mod doctor;
 pub(crate) mod models;
 pub(crate) mod slurm;
 pub(crate) mod ssh_workers;
+pub(crate) mod steer;
 mod values;
 
 use std::path::PathBuf;
@@ -21,6 +22,7 @@ use self::doctor::Doctor;
 use self::models::{Evaluate, ModelArguments, Predict, RefitArguments, Split};
 use self::slurm::Slurm;
 use self::ssh_workers::SshWorkers;
+use self::steer::{Extend, Resize};
 pub(crate) use self::values::Sort;
 use self::values::{name, path, slots};
 use crate::bench::arguments::{Bench, Subject};
@@ -499,44 +501,6 @@ pub(crate) struct Change {
     #[arg(long)]
     pub(crate) json: bool,
     /// Where the sweep is.
-    #[command(flatten)]
-    pub(crate) source: Source,
-}
-
-#[derive(Debug, Args)]
-#[command(after_help = "\
-Examples:
-  caviar resize digits --parallelism 128
-  caviar resize digits --parallelism 16 --store caviar.db")]
-pub(crate) struct Resize {
-    /// Name or number of the sweep
-    pub(crate) sweep: String,
-    /// Trials in flight from the next decision on, from 1 to 65,536
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=65_536))]
-    pub(crate) parallelism: u32,
-    /// Write the sweep as one JSON object
-    #[arg(long)]
-    pub(crate) json: bool,
-    /// Where to read from.
-    #[command(flatten)]
-    pub(crate) source: Source,
-}
-
-#[derive(Debug, Args)]
-#[command(after_help = "\
-Examples:
-  caviar extend digits --trials 40
-  caviar extend digits --trials 40 --store caviar.db")]
-pub(crate) struct Extend {
-    /// Name or number of the sweep
-    pub(crate) sweep: String,
-    /// How many trials are added
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
-    pub(crate) trials: u32,
-    /// Write the sweep as one JSON object
-    #[arg(long)]
-    pub(crate) json: bool,
-    /// Where to read from.
     #[command(flatten)]
     pub(crate) source: Source,
 }

@@ -10,9 +10,10 @@ use caviar_common::spec::Goal;
 use caviar_common::view::{SweepView, TrialView};
 use serde::Serialize;
 
+use crate::args::steer::{Extend, Resize};
 use crate::args::{
-    Best, Change, Command, Delete, Drain, Explain, Export, Extend, Format, Importance, List,
-    Release, Resize, Sort, Source, Status, Submit, Trials, Watch, Workers,
+    Best, Change, Command, Delete, Drain, Explain, Export, Format, Importance, List, Release, Sort,
+    Source, Status, Submit, Trials, Watch, Workers,
 };
 use crate::connect::Named;
 use crate::embedded::{Reader, object};
@@ -368,16 +369,26 @@ async fn resize(args: &Resize) -> anyhow::Result<()> {
 }
 
 async fn extend(args: &Extend) -> anyhow::Result<()> {
+    let request_id = request_id();
     let (sweep, origin) = Reader::with(&args.source, async |reader| {
-        let request = reader.client.extend_sweep(&args.sweep, &request_id(), args.trials);
-        Ok((request.await?, reader.origin()))
+        let sweep = reader.client.extend_sweep(&args.sweep, &request_id, args.trials).await?;
+        Ok((sweep, reader.origin()))
     })
     .await?;
     let (name, trials) = (&sweep.name, show::text::count(sweep.budget.into(), "trial"));
-    talk(&format!("sweep {name} has {trials} now"));
-    if origin == Origin::Store {
-        talk("hint: to continue it: caviar run with its file and this store");
-    }
+    let option = args.source.option();
+    talk(&match (origin, sweep.state) {
+        (Origin::Store, _) => {
+            format!(
+                "sweep {name} has {trials} now; to continue it: caviar run --resume --name \
+                 {name}{option}"
+            )
+        }
+        (Origin::Coordinator, SweepState::Paused) => {
+            format!("sweep {name} has {trials} now; to continue it: caviar resume {name}{option}")
+        }
+        (Origin::Coordinator, _) => format!("sweep {name} has {trials} now"),
+    });
     write_if_json(&object(&sweep, origin)?, args.json)
 }
 

@@ -200,14 +200,19 @@ fn name_is_taken(args: &Run, sweep: &SweepView, has_changed: bool) -> Failure {
     } else {
         format!("an unfinished sweep {name}")
     };
+    let extend =
+        format!("to add trials to it: caviar extend {name} --trials N{}", store_flag(args));
     let first = if sweep.state.is_final() { show } else { resume };
-    let (message, hints) = if has_changed {
+    let (message, mut hints) = if has_changed {
         let hints = if sweep.state.is_final() { Vec::new() } else { vec![first] };
         let message = format!("{store} has {what}, and its file has changed since");
         (message, [hints, vec![rename, replace]].concat())
     } else {
         (format!("{store} has {what}"), vec![first, replace, rename])
     };
+    if sweep.state == SweepState::Completed {
+        hints.insert(usize::from(!has_changed), extend);
+    }
     Failure::with_hints(message, hints)
 }
 

@@ -149,8 +149,8 @@ fn is_better(score: &Score, baseline: &Score, of: &Looks<'_>) -> bool {
         || of.is_drawn && gained > (LEAST_FACTOR * real(to_usize(of.looks.max(1)))).ln()
 }
 
-/// Whether an accuracy is above the share of the most frequent class by more than the standard error
-/// of that.
+/// Whether an accuracy is above the share of the most frequent class by more than the standard
+/// error of that.
 fn is_more_accurate(accuracy: f64, share: f64, rows: u64) -> bool {
     let rows = real(to_usize(rows.max(1)));
     // Where the baseline is right about no row, or about all, one row more is luck.

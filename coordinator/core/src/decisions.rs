@@ -28,8 +28,8 @@ use crate::record::event::{
     Cost, Payload, Rung, ScoringStarted, TrialDecided, TrialPassed, TrialSampled, TrialStopped,
     store_suggestion,
 };
-use crate::record::sampling::{Sampled, new_sampler, next_question};
-use crate::record::state::{Phase, Sweep, Trial};
+use crate::record::sampling::{Sampled, new_sampler, next_question, repeat_winner};
+use crate::record::state::{Phase, Scoring, Sweep, Trial};
 use crate::volatile::{Asked, Place, Sampling, Volatile};
 
 impl Coordinator {
@@ -175,14 +175,7 @@ fn has_room(sweep: &Sweep) -> bool {
 
 fn sampled_trial(sweep: &Sweep, trial: TrialNumber, mut suggestion: Suggestion) -> TrialSampled {
     let spec = sweep.spec();
-    // The sampler sees the earlier winner as a point of its space, which is rounded. With the same
-    // numbers, and the same seed, the result is the same.
-    if suggestion.reason.source == Source::WarmStart
-        && let Some(winner) = sweep.earlier_winner()
-    {
-        suggestion.assignment = winner.assignment.clone();
-        suggestion.reason.replays = winner.replays;
-    }
+    repeat_winner(sweep, &mut suggestion);
     let (epochs, virtual_time) = match train_spec(&spec.fixed, &suggestion.assignment) {
         _ if spec.data.is_external() => (spec.max_epochs(), u64::from(spec.max_epochs())),
         Ok(training) => {
@@ -250,8 +243,14 @@ fn end_search(sweep: &Sweep) -> Option<Payload> {
     if !sweep.in_flight().is_empty() {
         return None;
     }
-    Some(match sweep.best() {
-        Some(winner) if sweep.data().test > 0 => ScoringStarted { trial: winner.number() }.into(),
-        Some(_) | None => Payload::SweepCompleted,
+    let winner = sweep.best().filter(|_| sweep.data().test > 0).map(Trial::number);
+    // A sweep that was extended may have the same winner as before.
+    let is_scored = |winner: &TrialNumber| {
+        let scoring = sweep.scoring().filter(|scoring| scoring.trial() == *winner);
+        scoring.and_then(Scoring::result).is_some_and(|result| result.score().is_some())
+    };
+    Some(match winner.filter(|winner| !is_scored(winner)) {
+        Some(trial) => ScoringStarted { trial }.into(),
+        None => Payload::SweepCompleted,
     })
 }

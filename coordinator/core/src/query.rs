@@ -260,7 +260,9 @@ fn boxes(sweep: &Sweep) -> Vec<BoxView> {
 }
 
 fn test(sweep: &Sweep) -> Option<TestView> {
-    let scoring = sweep.scoring()?;
+    // A sweep that was extended may have a better trial by now.
+    let is_best = |trial| sweep.best().is_some_and(|best| best.number() == trial);
+    let scoring = sweep.scoring().filter(|scoring| is_best(scoring.trial()))?;
     let result = scoring.result()?;
     Some(TestView {
         trial: scoring.trial(),

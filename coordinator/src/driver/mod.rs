@@ -225,11 +225,12 @@ impl Threads {
         let halted = engine.run(&mut queue.0);
         // What was handed over before is stored, and no more comes.
         drop(engine);
-        let (committer, stored) = thread.join().map_err(|_| DriverError::Died)?;
+        let committer = thread.join();
         // The connection that is closed last leaves the store in order, so it is the committer's.
         if let Some(reads) = reads {
             reads.close();
         }
+        let (committer, stored) = committer.map_err(|_| DriverError::Died)?;
         drop((committer, queue));
         stored?;
         match halted {
@@ -247,9 +248,9 @@ struct Recovered {
     written: Written,
 }
 
-/// The state that the events of a store make: that of the last snapshot, and the events after it. If
-/// the snapshot turns out to be damaged, all events are read instead. A sweep with a damaged event,
-/// or with one that does not fit, is quarantined, so that the others are served.
+/// The state that the events of a store make: that of the last snapshot, and the events after it.
+/// If the snapshot turns out to be damaged, all events are read instead. A sweep with a damaged
+/// event, or with one that does not fit, is quarantined, so that the others are served.
 fn recover(
     config: Config,
     store: &mut dyn Store,

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use caviar_common::ids::SweepId;
 use caviar_core::event::Event;
 use caviar_core::input::Config;
-use caviar_core::snapshot::{Part, PartKind, Restore, Written};
+use caviar_core::snapshot::{LoadJob, LoadedSweep, Part, PartKind, Restore, Written};
 use caviar_core::{Coordinator, Replay};
 
 use super::STORE;
@@ -48,11 +48,16 @@ impl Snapshots {
 
     /// Loads what a sweep that has ended lacks. Returns false if it lacks nothing.
     pub(super) fn load(&self, core: &mut Coordinator, sweep: SweepId) -> bool {
-        let Some(mut job) = core.load_job(sweep) else { return false };
+        let Some(job) = core.load_job(sweep) else { return false };
+        core.load(self.loaded(job));
+        true
+    }
+
+    fn loaded(&self, mut job: LoadJob) -> LoadedSweep {
+        let sweep = job.sweep();
         let parts = self.parts.values().filter(|part| part.sweep == sweep && part.kind.is_chunk());
         parts.for_each(|part| job.add(part).expect("the parts fit"));
-        core.load(job.finish().expect("no part is missing"));
-        true
+        job.finish().expect("no part is missing")
     }
 
     /// Loads all sweeps.
@@ -76,6 +81,9 @@ impl Snapshots {
         let restored = restore.finish().expect("no part is missing");
         let (mut replay, _) = Replay::from_snapshot(config, STORE, restored);
         for event in events.iter().skip(self.events) {
+            if let Some(job) = replay.needs(event) {
+                replay.load(self.loaded(job));
+            }
             replay.apply(event).expect("the events fit");
         }
         Some(replay)

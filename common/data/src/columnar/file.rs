@@ -5,7 +5,7 @@ use std::io::{self, BufReader, Read, Seek, SeekFrom};
 
 use arrow_array::{RecordBatch, RecordBatchReader};
 use arrow_ipc::reader::{FileReader, StreamReader};
-use arrow_schema::{ArrowError, SchemaRef};
+use arrow_schema::{ArrowError, DataType, SchemaRef};
 use caviar_common::numbers::to_usize;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
@@ -109,12 +109,17 @@ impl File {
 
     /// Reads the columns at these indices batch by batch.
     pub(crate) fn stream(self, columns: &[usize]) -> Result<Stream, DataError> {
-        let Self { path, format, reader, .. } = self;
+        let Self { path, format, reader, schema } = self;
         let reader: Box<dyn RecordBatchReader> = match reader {
             Reader::Parquet(builder) => {
                 let pages = open(&path)?;
-                let row_bytes =
-                    guarded(&path, format, || check_pages(pages, builder.metadata(), columns))?;
+                let copied = |column: &usize| {
+                    let field = schema.fields().get(*column);
+                    field.is_some_and(|field| is_copied(field.data_type()))
+                };
+                let row_bytes = guarded(&path, format, || {
+                    check_pages(pages, builder.metadata(), columns, &copied)
+                })?;
                 let rows = MAX_BYTES.checked_div(to_usize(row_bytes)).unwrap_or(BATCH_ROWS);
                 let roots = columns.iter().copied();
                 let mask = ProjectionMask::roots(builder.parquet_schema(), roots);
@@ -191,6 +196,12 @@ fn open(path: &str) -> Result<fs::File, DataError> {
         )));
     }
     fs::File::open(path).map_err(failed)
+}
+
+/// Whether the reader copies each text of such a column, also one that a page has once for many
+/// rows. Views and dictionaries share it.
+const fn is_copied(kind: &DataType) -> bool {
+    matches!(kind, DataType::Utf8 | DataType::LargeUtf8)
 }
 
 /// Calls one of the crates that read the formats. A panic in it, which a damaged file can cause,

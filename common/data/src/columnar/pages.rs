@@ -113,17 +113,19 @@ fn children(input: &mut Compact<&[u8]>) -> io::Result<u64> {
 }
 
 /// Checks the pages of the columns at these indices, which ascend. Returns the most bytes that the
-/// texts of a row can have: each can repeat a whole page.
+/// texts of a row can have in the columns of which each text `is_copied`: it can be a whole page.
 pub(super) fn check_pages(
     file: File,
     metadata: &ParquetMetaData,
     columns: &[usize],
+    is_copied: &dyn Fn(&usize) -> bool,
 ) -> Result<u64, String> {
     let file = Arc::new(file);
     let schema = metadata.file_metadata().schema_descr();
     let mut row_bytes = 0_u64;
     for leaf in 0..schema.num_columns() {
-        if columns.binary_search(&schema.get_column_root_idx(leaf)).is_err() {
+        let column = schema.get_column_root_idx(leaf);
+        if columns.binary_search(&column).is_err() {
             continue;
         }
         let mut most = 0;
@@ -135,7 +137,9 @@ pub(super) fn check_pages(
             }
             most = most.max(checked.text_bytes);
         }
-        row_bytes = row_bytes.saturating_add(most);
+        if is_copied(&column) {
+            row_bytes = row_bytes.saturating_add(most);
+        }
     }
     Ok(row_bytes)
 }

@@ -19,6 +19,7 @@ use self::leases::{
     end_lease, grant_asked_trials, grant_lease, remove_lease, restore_lease, take_expired,
 };
 use super::Broken;
+use super::cost::comparable;
 use super::event::{
     Cost, EpochRecorded, EpochsRecorded, Event, LossWithdrawn, Payload, Rung, SweepCreated,
     SweepDeleted, SweepExtended, SweepResized, TrialDecided, TrialFinished, TrialPassed,
@@ -26,7 +27,7 @@ use super::event::{
 };
 use super::state::{
     Asks, EpochsSoFar, FinalAttempt, KeptModel, Models, Phase, Record, RoundStatistics, Scoring,
-    ScoringResult, ScoringStatus, Statistics, Sweep, Trial, TrialStatus, Trials, comparable,
+    ScoringResult, ScoringStatus, Statistics, Sweep, Trial, TrialStatus, Trials,
 };
 
 /// Leases with a result that are remembered: more than workers can hold with a result that is not
@@ -90,7 +91,8 @@ pub(crate) fn apply(record: &mut Record, event: &Event) -> Result<(), Broken> {
     }
 }
 
-/// The sweep, to be changed. One that is not loaded has ended, and can only be deleted.
+/// The sweep, to be changed. One that is not loaded has ended: it can
+/// be deleted, and it must be loaded before it is extended.
 fn sweep_mut(record: &mut Record, id: SweepId) -> Result<&mut Sweep, Broken> {
     let sweep = record.sweeps.get_mut(&id).ok_or_else(|| Broken::no_sweep(id))?;
     if sweep.is_loaded() { Ok(sweep) } else { Err(Broken(format!("sweep {id} has ended"))) }
@@ -335,13 +337,13 @@ fn resize_sweep(sweep: &mut Sweep, resized: SweepResized) -> Result<(), Broken> 
     Ok(())
 }
 
-/// Raises the number of trials. A sweep that was completed searches again, and its winner is scored
-/// again at its end, because it may be another one then.
+/// Raises the number of trials. A sweep that was completed searches again. The score of its winner
+/// stays until another trial is scored.
 fn extend_sweep(sweep: &mut Sweep, extended: &SweepExtended) -> Result<(), Broken> {
     check_place(sweep, (extended.trials, extended.decisions), "extended")?;
     match sweep.phase {
         Phase::Searching => {}
-        Phase::Completed => (sweep.phase, sweep.scoring) = (Phase::Searching, None),
+        Phase::Completed => sweep.phase = Phase::Searching,
         Phase::Scoring | Phase::Cancelled => {
             return Err(Broken(format!("sweep {} cannot be extended now", sweep.id)));
         }

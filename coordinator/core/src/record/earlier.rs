@@ -10,8 +10,7 @@ use caviar_common::numbers::{index, to_u32};
 use caviar_common::reason::Source;
 use serde::{Deserialize, Serialize};
 
-use super::event::Cost;
-use super::state::comparable;
+use super::cost::{Cost, comparable};
 
 /// The results of an earlier sweep, in the order of its decisions: the values of the parameters
 /// that the later sweep searches, and the cost (lower is better). The cost is `None` for a trial
@@ -39,7 +38,8 @@ pub struct EarlierWinner {
 }
 
 impl EarlierTrials {
-    /// How many of the earlier trials that reached a rung had a lower cost, and how many reached it.
+    /// How many of the earlier trials that reached a rung had a lower cost, and how many there
+    /// were.
     pub(super) fn rank_at(&self, rung: u32, cost: f64) -> (u32, u32) {
         let Some(costs) = self.rung_costs.get(index(rung)) else { return (0, 0) };
         let better = costs.partition_point(|earlier| comparable(earlier.0) < comparable(cost));

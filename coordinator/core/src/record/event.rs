@@ -15,6 +15,7 @@
 
 use std::fmt;
 
+pub use super::cost::Cost;
 pub use super::earlier::{EarlierResults, EarlierTrials, EarlierWinner};
 pub use super::execution::{CheckpointChanged, LeaseRestored, LossWithdrawn};
 pub use super::steering::{SweepExtended, SweepResized};
@@ -28,7 +29,7 @@ use caviar_common::ids::{
     AttemptNumber, Incarnation, LeaseId, Name, SweepId, TokenId, TrialNumber,
 };
 use caviar_common::message::StoredModel;
-use caviar_common::metric::{Point, Score, finite_or_text, number_or_text};
+use caviar_common::metric::{Point, Score};
 use caviar_common::outcome::{Job, Outcome};
 use caviar_common::reason::Reason;
 use caviar_common::space::Space;
@@ -470,26 +471,6 @@ pub struct TrialFinished {
     /// trial was completed, and if the sweep had enough better ones.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<StoredModel>,
-}
-
-/// The sign-adjusted objective of a trial: lower is better. It is infinite for a trial that
-/// diverged, failed, or has no finite objective.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct Cost(
-    #[serde(serialize_with = "finite_or_text", deserialize_with = "number_or_text")] pub f64,
-);
-
-impl Cost {
-    /// The cost of a trial; infinite for `None`.
-    pub fn new(cost: Option<f64>) -> Self {
-        Self(cost.unwrap_or(f64::INFINITY))
-    }
-
-    /// The cost, if it is finite.
-    pub fn finite(self) -> Option<f64> {
-        Some(self.0).filter(|cost| cost.is_finite())
-    }
 }
 
 /// How a trial ranked at a rung when it was decided there.

@@ -14,6 +14,7 @@
 mod abandon;
 mod apply;
 mod broken;
+mod cost;
 pub mod curve;
 mod earlier;
 pub mod event;

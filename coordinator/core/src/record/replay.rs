@@ -4,7 +4,7 @@ use caviar_common::ids::{SweepId, TrialNumber};
 use caviar_search::{SamplerReply, Suggestion};
 
 use super::event::{Event, Payload};
-use super::sampling::{ask, new_sampler, next_question};
+use super::sampling::{ask, new_sampler, next_question, repeat_winner};
 use super::state::Record;
 use super::{Broken, apply};
 
@@ -35,7 +35,10 @@ pub fn replay_decisions<'a>(
         {
             let reply = ask(new_sampler(sweep).as_mut(), &next_question(sweep));
             let suggestion = match reply {
-                SamplerReply::Suggest(suggestion) => Some(suggestion),
+                SamplerReply::Suggest(mut suggestion) => {
+                    repeat_winner(sweep, &mut suggestion);
+                    Some(suggestion)
+                }
                 SamplerReply::Wait | SamplerReply::Exhausted => None,
             };
             if suggestion != sampled.suggestion(&sweep.spec().space) {

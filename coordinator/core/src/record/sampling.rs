@@ -5,7 +5,8 @@ use std::borrow::Cow;
 
 use caviar_common::ids::{SweepId, TrialNumber};
 use caviar_common::numbers::to_u32;
-use caviar_search::{History, Question, Sampler, SamplerReply, WarmStart, build};
+use caviar_common::reason::Source;
+use caviar_search::{History, Question, Sampler, SamplerReply, Suggestion, WarmStart, build};
 
 use super::state::Sweep;
 
@@ -23,6 +24,18 @@ pub(crate) fn new_sampler(sweep: &Sweep) -> Box<dyn Sampler> {
 pub(crate) fn next_question(sweep: &Sweep) -> Question<'_> {
     let (trial, history) = (sweep.sampled(), sweep.history());
     Question { trial, history, pending: sweep.pending() }
+}
+
+/// Makes the first trial of a warm start a repetition of the earlier winner. The sampler sees the
+/// winner as a point of its space, which is rounded; with the same numbers and the same random
+/// numbers, the result is the same.
+pub(crate) fn repeat_winner(sweep: &Sweep, suggestion: &mut Suggestion) {
+    if suggestion.reason.source == Source::WarmStart
+        && let Some(winner) = sweep.earlier_winner()
+    {
+        suggestion.assignment = winner.assignment.clone();
+        suggestion.reason.replays = winner.replays;
+    }
 }
 
 /// Asks the sampler. A suggestion says how many entries of the log it took into account.

@@ -69,6 +69,9 @@ fn check_added(sweep: &Sweep, added: u32) -> Result<(), Problem> {
         }
         Strategy::Rounds | Strategy::Zoom | Strategy::Random | Strategy::Sobol | Strategy::Tpe => {}
     }
+    if sweep.phase() == Phase::Completed && sweep.sampled() < sweep.budget() {
+        return wrong("every point of the space has been tried".to_owned());
+    }
     let most = MAX_TRIALS.saturating_sub(sweep.budget());
     if added == 0 || added > most {
         let budget = sweep.budget();

@@ -3,12 +3,13 @@
 
 use std::collections::BTreeSet;
 
-use caviar_common::assignment::Assignment;
+use caviar_common::assignment::{Assignment, Value};
 use caviar_common::data::{DataSpec, DataSummary};
 use caviar_common::error::Problem;
 use caviar_common::ids::Name;
 use caviar_common::limits::MAX_EARLIER_RESULTS;
 use caviar_common::numbers::to_u32;
+use caviar_common::space::{Domain, Parameter, Space};
 use caviar_common::spec::SweepSpec;
 use caviar_search::stopping::rungs;
 use caviar_search::{TotalF64, each_result};
@@ -75,12 +76,28 @@ impl Coordinator {
 /// The best trial of `earlier`, if its hyperparameters are in the space of `later`.
 fn winner_of(earlier: &Sweep, later: &SweepSpec) -> Option<EarlierWinner> {
     let best = earlier.best()?;
-    let assignment = in_parameters(earlier, later, best.assignment());
+    let assignment = fitted(&later.space, &in_parameters(earlier, later, best.assignment()));
     // The first one may have been a repetition too.
     let replayed = best.reason().replays.or(earlier.spec().search.replays);
     let is_repeatable = earlier.spec().seed == later.seed && !later.data.is_external();
     let replays = is_repeatable.then(|| replayed.unwrap_or_else(|| best.number()));
     later.space.contains(&assignment).then_some(EarlierWinner { assignment, replays })
+}
+
+/// An assignment as a space has it: without the parameters whose conditions do not hold, and with
+/// numbers of the kind of their parameters.
+fn fitted(space: &Space, assignment: &Assignment) -> Assignment {
+    let value = |parameter: &Parameter| {
+        let value = assignment.get(&parameter.name)?;
+        let fitted = match &parameter.domain {
+            Domain::Float { .. } => value.as_f64().map(Value::Float),
+            Domain::Int { .. } => value.as_i64().map(Value::Int),
+            Domain::Choice { .. } => None,
+        };
+        Some((parameter.name.clone(), fitted.unwrap_or_else(|| value.clone())))
+    };
+    let active = space.parameters().iter().filter(|it| space.is_active(it, assignment));
+    active.filter_map(value).collect()
 }
 
 /// Whether the costs at the rungs of both sweeps mean the same: the objective is the same, and so

@@ -1,11 +1,13 @@
 //! Trials that are added to a sweep.
 
 use caviar_common::error::ErrorClass;
+use caviar_common::ids::TrialNumber;
 use caviar_common::limits::MAX_EXTENSIONS;
 use caviar_common::outcome::{Outcome, SweepState};
 use caviar_common::spec::Strategy;
 use caviar_common::view::ExtensionView;
 use caviar_core::Coordinator;
+use caviar_core::event::{Event, Payload};
 use caviar_core::input::{Input, Refusal, Reply};
 
 use crate::support::{Bench, CONFIG, STORE, SWEEP, name, point, spec, summary};
@@ -47,7 +49,7 @@ fn a_running_sweep_gets_more_trials() {
 }
 
 #[test]
-fn a_completed_sweep_continues_and_its_winner_is_scored_again() {
+fn a_completed_sweep_continues_and_another_winner_is_scored() {
     let mut bench = Bench::with_sweep(3, 2);
     bench.train_and_score();
     let scored = bench.core.sweep(SWEEP).unwrap();
@@ -55,12 +57,28 @@ fn a_completed_sweep_continues_and_its_winner_is_scored_again() {
     assert!(scored.test.is_some());
     bench.extend("a", 2).unwrap();
     let view = bench.core.sweep(SWEEP).unwrap();
-    assert_eq!((view.state, view.test), (SweepState::Running, None));
+    assert_eq!((view.state, &view.test), (SweepState::Running, &scored.test), "it is the best");
     assert_eq!(bench.grants().len(), 2, "its trials are granted at once");
     bench.train_and_score();
     let view = bench.core.sweep(SWEEP).unwrap();
     assert_eq!((view.state, view.counts.completed), (SweepState::Completed, 5));
-    assert_eq!(view.test, scored.test);
+    assert_eq!(view.test, scored.test, "the winner is the same, and is not scored again");
+    let scorings = |bench: &Bench| {
+        let is_scoring = |event: &&Event| matches!(event.payload, Payload::ScoringStarted(_));
+        bench.events.iter().filter(is_scoring).count()
+    };
+    assert_eq!(scorings(&bench), 1);
+
+    bench.extend("b", 1).unwrap();
+    let lease = bench.grants()[0].lease;
+    bench.report(1, lease, vec![point(1, 1.0), point(2, 0.25)]).unwrap();
+    bench.finish(1, lease, Outcome::Completed, None).unwrap();
+    let view = bench.core.sweep(SWEEP).unwrap();
+    assert_eq!((view.state, view.test), (SweepState::Scoring, None), "another trial is better");
+    bench.train_and_score();
+    let view = bench.core.sweep(SWEEP).unwrap();
+    assert_eq!(view.test.map(|test| test.trial), Some(TrialNumber(5)));
+    assert_eq!(scorings(&bench), 2);
     bench.check_recovery();
 }
 

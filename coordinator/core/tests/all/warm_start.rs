@@ -13,9 +13,9 @@ use caviar_common::reason::Source;
 use caviar_common::seed::{Purpose, Seed};
 use caviar_common::spec::SweepSpec;
 use caviar_common::spec::file::parse;
-use caviar_core::Coordinator;
 use caviar_core::event::{Event, Payload};
 use caviar_core::input::{Config, Input, Refusal, Reply};
+use caviar_core::{Coordinator, replay_decisions};
 
 use crate::support::{Bench, STORE, SWEEP, completed, name, point, summary};
 
@@ -244,6 +244,7 @@ fn a_sweep_never_ends_worse_than_the_one_that_it_learns_from() {
         let restarted =
             Coordinator::recover(Config::default(), STORE, 0, bench.events.clone()).unwrap();
         assert_eq!(restarted.record(), bench.core.record());
+        assert_eq!(replay_decisions(&bench.events), Ok(Vec::new()));
     }
     assert!(others >= 20, "in {others} of 40 sweeps another trial than the first one is the best");
 }

@@ -158,7 +158,8 @@ impl SweepCapture {
         *log = self.history.full_entry_chunks();
         *past = self.trials.past.chunks().to_vec();
         if state.has_ended() {
-            // It is written for the last time, so its chunks need not be known any more.
+            // Its chunks need not be known while it does not change. If it is extended, they are
+            // written again.
             *past = Vec::new();
         }
         Ok(())

@@ -18,8 +18,9 @@ use caviar_search::{History, SortedList, Stage, TotalF64};
 
 use super::{Part, PartKind};
 use crate::record::Broken;
+use crate::record::cost::comparable;
 use crate::record::state::past::{Past, from_bytes};
-use crate::record::state::{Record, Sweep, comparable};
+use crate::record::state::{Record, Sweep};
 
 /// What the chunks of a sweep have.
 #[derive(Debug)]

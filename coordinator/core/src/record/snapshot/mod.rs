@@ -35,7 +35,7 @@ pub(crate) use load::{load, unload};
 pub use restore::{Restore, Restored};
 
 /// The version of the form of snapshots.
-const VERSION: u32 = 7;
+const VERSION: u32 = 8;
 
 /// What a part of a snapshot has of its sweep. Parts are restored in this order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -17,8 +17,8 @@ pub use lease::{ExpiredLease, Holder, Lease, SUSPECT_LOSSES, losses_after};
 pub use models::{KeptModel, Models};
 pub use past::PastTrial;
 pub use statistics::{Boxes, RoundStatistics, Statistics};
+pub(in crate::record) use sweep::Asks;
 pub use sweep::{AskRecord, Phase, Scoring, ScoringResult, ScoringStatus, Sweep};
-pub(in crate::record) use sweep::{Asks, comparable};
 pub use trial::{EpochsSoFar, FinalAttempt, Trial, TrialStatus};
 pub(in crate::record) use trials::Trials;
 

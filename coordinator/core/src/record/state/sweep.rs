@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use super::trials::Trials;
 use super::{ExpiredLease, Lease, Models, PastTrial, Statistics, Trial, Urgency};
+use crate::record::cost::comparable;
 use crate::record::event::{
     EarlierResults, EarlierTrials, EarlierWinner, SweepExtended, SweepResized,
 };
@@ -79,11 +80,6 @@ pub struct Sweep {
     pub(in crate::record) leases: BTreeSet<LeaseId>,
     pub(in crate::record) asks: Asks,
     pub(in crate::record) models: Models,
-}
-
-/// A cost as rungs compare it: -0.0 equals 0.0.
-pub(in crate::record) const fn comparable(cost: f64) -> TotalF64 {
-    TotalF64(cost + 0.0)
 }
 
 /// What external clients got when they asked for trials. An ask is kept while one of its leases is
