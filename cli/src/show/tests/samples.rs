@@ -127,6 +127,7 @@ pub(crate) fn running_sweep() -> SweepView {
         id: SweepId(2),
         name: spec.name.clone(),
         state: SweepState::Running,
+        budget: spec.search.trials,
         spec: spec.into(),
         counts: Counts {
             completed: 11,
