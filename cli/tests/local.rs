@@ -185,6 +185,24 @@ fn a_sweep_in_a_store_can_be_resized() {
 }
 
 #[test]
+fn a_completed_sweep_in_a_store_is_extended_and_continues() {
+    let directory = tempfile::tempdir().unwrap();
+    let directory = directory.path();
+    std::fs::write(directory.join("small.toml"), SWEEP).unwrap();
+    let run = |arguments: &[&str]| stdout(directory, &[arguments, &["--json"]].concat());
+    let json = |text: String| serde_json::from_str::<serde_json::Value>(&text).unwrap();
+    let before = json(run(&["run", "small.toml"]))["counts"]["completed"].as_u64().unwrap();
+    let said = caviar(directory, &["extend", "small", "--trials", "2"]).stderr;
+    let said = String::from_utf8(said).unwrap();
+    assert!(said.ends_with("; to continue it: caviar run --resume --name small\n"), "{said}");
+    let after = json(run(&["run", "--resume", "--name", "small"]));
+    assert_eq!(
+        (&after["state"], &after["counts"]["completed"]),
+        (&"completed".into(), &(before + 2).into())
+    );
+}
+
+#[test]
 fn an_external_sweep_in_a_store_needs_a_coordinator() {
     let directory = tempfile::tempdir().unwrap();
     let directory = directory.path();

@@ -86,7 +86,7 @@ const SWEEPS: [(&str, &str); 13] = [
     ),
 ];
 
-/// What people change: of which sweep, after how many decisions on rungs and ends, and what. Some
+/// What people change: the sweep, the number of decisions on rungs and ends before, and what. Some
 /// raise the number of trials in flight and some lower it, for workers and for clients. Trials are
 /// added early, late, and after the last decision.
 const CHANGES: [(usize, usize, Change); 11] = [

@@ -212,7 +212,7 @@ fn a_resize_at_the_same_place_gives_the_same_result_for_any_slots_and_faults() {
     }
 }
 
-/// Runs a sweep to which trials are added after so many decisions.
+/// Runs a sweep to which trials are added after this many decisions.
 fn extended(
     search: &str,
     (decisions, added): (usize, u32),

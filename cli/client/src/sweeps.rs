@@ -188,7 +188,7 @@ impl Client {
     /// makes up, as for [`create_sweep`](Self::create_sweep); a repeated request adds nothing.
     ///
     /// # Errors
-    /// The sweep does not exist, cannot have so many trials or is cancelled, or the request failed.
+    /// The sweep does not exist, would have too many trials or is cancelled, or the request failed.
     pub fn extend_sweep<'a>(
         &'a self,
         sweep: &'a str,

@@ -57,7 +57,7 @@ pub(super) enum Command {
 }
 
 /// The commands that wait for the driver, for use on its thread. When it is dropped, so is every
-/// command, also one that is being sent: those who wait for a reply hear that there is none.
+/// command, also one that is being sent, and those who wait for a reply get an error.
 pub(super) struct Queue(pub(super) mpsc::Receiver<Command>);
 
 impl Drop for Queue {

@@ -26,7 +26,7 @@ pub(super) struct Plan {
 }
 
 impl Simulation {
-    /// Changes the sweep once so many rungs and ends of it are decided.
+    /// Changes the sweep once this many rungs and ends of it are decided.
     pub fn plan(&mut self, sweep: SweepId, decisions: usize, change: Change) {
         self.plans.push(Plan { sweep, decisions, change });
     }

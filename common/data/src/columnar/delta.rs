@@ -49,7 +49,7 @@ pub(super) fn check(page: &Page, column: &ColumnDescriptor) -> Result<(), String
     }
 }
 
-/// The bytes of a page after its levels, which say where there is no value.
+/// The bytes of a page after its levels, which mark the rows without a value.
 fn values<'a>(page: &'a Page, column: &ColumnDescriptor) -> Option<&'a [u8]> {
     let bytes: &[u8] = page.buffer();
     match page {

@@ -113,7 +113,8 @@ fn children(input: &mut Compact<&[u8]>) -> io::Result<u64> {
 }
 
 /// Checks the pages of the columns at these indices, which ascend. Returns the most bytes that the
-/// texts of a row can have in the columns of which each text `is_copied`: it can be a whole page.
+/// texts of a row can have: each can be a whole page. Only columns whose texts the reader copies
+/// count; `is_copied` says which.
 pub(super) fn check_pages(
     file: File,
     metadata: &ParquetMetaData,

@@ -6,6 +6,7 @@ mod checkpoints;
 mod events;
 #[cfg(test)]
 mod extending;
+#[cfg(test)]
 mod external;
 #[cfg(test)]
 mod hanging;

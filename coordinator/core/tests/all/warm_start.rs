@@ -261,13 +261,11 @@ fn trials_of_the_same_rows_and_epochs_count_at_the_rungs() {
         change(&mut later);
         bench.submit(later);
         bench.train_all();
+        let of_first = |trial: TrialNumber| trial == TrialNumber(0);
         let is_first = |event: &&Event| {
-            let trial = match &event.payload {
-                Payload::TrialPassed(passed) => passed.trial,
-                Payload::TrialStopped(stopped) => stopped.trial,
-                _ => return false,
-            };
-            event.sweep == SweepId(2) && trial == TrialNumber(0)
+            let is_decision =
+                matches!(event.payload, Payload::TrialPassed(_) | Payload::TrialStopped(_));
+            is_decision && event.sweep == SweepId(2) && event.trials().into_iter().all(of_first)
         };
         let first = bench.events.iter().find(is_first).unwrap();
         let Payload::TrialPassed(passed) = &first.payload else { panic!("{first:?}") };
