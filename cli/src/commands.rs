@@ -352,8 +352,9 @@ async fn write_export(args: &Export, reader: &Reader) -> anyhow::Result<()> {
 }
 
 async fn resize(args: &Resize) -> anyhow::Result<()> {
-    let (sweep, origin) = Reader::with(&args.source, async |reader| {
-        let sweep = reader.client.resize_sweep(&args.sweep, args.parallelism).await?;
+    let change = &args.change;
+    let (sweep, origin) = Reader::with(&change.source, async |reader| {
+        let sweep = reader.client.resize_sweep(&change.sweep, args.parallelism).await?;
         Ok((sweep, reader.origin()))
     })
     .await?;
@@ -365,18 +366,18 @@ async fn resize(args: &Resize) -> anyhow::Result<()> {
         }
         _ => format!("sweep {name} will keep at most {in_flight} in flight when it continues"),
     });
-    write_if_json(&object(&sweep, origin)?, args.json)
+    write_if_json(&object(&sweep, origin)?, change.json)
 }
 
 async fn extend(args: &Extend) -> anyhow::Result<()> {
-    let request_id = request_id();
-    let (sweep, origin) = Reader::with(&args.source, async |reader| {
-        let sweep = reader.client.extend_sweep(&args.sweep, &request_id, args.trials).await?;
+    let (change, request_id) = (&args.change, request_id());
+    let (sweep, origin) = Reader::with(&change.source, async |reader| {
+        let sweep = reader.client.extend_sweep(&change.sweep, &request_id, args.trials).await?;
         Ok((sweep, reader.origin()))
     })
     .await?;
     let (name, trials) = (&sweep.name, show::text::count(sweep.budget.into(), "trial"));
-    let option = args.source.option();
+    let option = change.source.option();
     talk(&match (origin, sweep.state) {
         (Origin::Store, _) => {
             format!(
@@ -389,7 +390,7 @@ async fn extend(args: &Extend) -> anyhow::Result<()> {
         }
         (Origin::Coordinator, _) => format!("sweep {name} has {trials} now"),
     });
-    write_if_json(&object(&sweep, origin)?, args.json)
+    write_if_json(&object(&sweep, origin)?, change.json)
 }
 
 async fn delete(args: &Delete) -> anyhow::Result<()> {

@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::Source;
+use super::Change;
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -10,17 +10,12 @@ Examples:
   caviar resize digits --parallelism 128
   caviar resize digits --parallelism 16 --store caviar.db")]
 pub(crate) struct Resize {
-    /// Name or number of the sweep
-    pub(crate) sweep: String,
     /// Trials in flight from the next decision on, from 1 to 65,536
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=65_536))]
     pub(crate) parallelism: u32,
-    /// Write the sweep as one JSON object
-    #[arg(long)]
-    pub(crate) json: bool,
-    /// Where to read from.
+    /// The sweep.
     #[command(flatten)]
-    pub(crate) source: Source,
+    pub(crate) change: Change,
 }
 
 #[derive(Debug, Args)]
@@ -29,15 +24,10 @@ Examples:
   caviar extend digits --trials 40
   caviar extend digits --trials 40 --store caviar.db")]
 pub(crate) struct Extend {
-    /// Name or number of the sweep
-    pub(crate) sweep: String,
     /// How many trials are added
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) trials: u32,
-    /// Write the sweep as one JSON object
-    #[arg(long)]
-    pub(crate) json: bool,
-    /// Where to read from.
+    /// The sweep.
     #[command(flatten)]
-    pub(crate) source: Source,
+    pub(crate) change: Change,
 }

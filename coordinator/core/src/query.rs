@@ -241,12 +241,11 @@ const fn resize_view(resized: &SweepResized) -> ResizeView {
 }
 
 fn rounds(sweep: &Sweep) -> Vec<RoundView> {
-    let sizes = sweep.search().rounds;
-    let rounds = sizes.iter().zip(sweep.statistics().rounds()).zip(1..);
+    let rounds = sweep.rounds().zip(sweep.statistics().rounds()).zip(1..);
     rounds
         .map(|((trials, statistics), round)| RoundView {
             round,
-            trials: *trials,
+            trials,
             finished: statistics.finished(),
             search_box: statistics.search_box().cloned(),
             best: statistics.best(),

@@ -91,8 +91,8 @@ pub(crate) fn apply(record: &mut Record, event: &Event) -> Result<(), Broken> {
     }
 }
 
-/// The sweep, to be changed. One that is not loaded has ended: it can
-/// be deleted, and it must be loaded before it is extended.
+/// The sweep, to be changed. One that is not loaded has ended: it can be deleted, and it must be
+/// loaded before it is extended.
 fn sweep_mut(record: &mut Record, id: SweepId) -> Result<&mut Sweep, Broken> {
     let sweep = record.sweeps.get_mut(&id).ok_or_else(|| Broken::no_sweep(id))?;
     if sweep.is_loaded() { Ok(sweep) } else { Err(Broken(format!("sweep {id} has ended"))) }

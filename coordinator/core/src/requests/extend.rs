@@ -64,13 +64,14 @@ fn check_added(sweep: &Sweep, added: u32) -> Result<(), Problem> {
                     .to_owned(),
             );
         }
-        Strategy::Rounds if sweep.search().rounds.len() >= MAX_ROUNDS => {
+        Strategy::Rounds if sweep.rounds().count() >= MAX_ROUNDS => {
             return wrong(format!("the sweep has {MAX_ROUNDS} rounds, the most it can have"));
         }
         Strategy::Rounds | Strategy::Zoom | Strategy::Random | Strategy::Sobol | Strategy::Tpe => {}
     }
     if sweep.phase() == Phase::Completed && sweep.sampled() < sweep.budget() {
-        return wrong("every point of the space has been tried".to_owned());
+        let message = "every point of the space has been tried, so no trial can be added";
+        return wrong(message.to_owned());
     }
     let most = MAX_TRIALS.saturating_sub(sweep.budget());
     if added == 0 || added > most {

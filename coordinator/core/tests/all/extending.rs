@@ -40,11 +40,18 @@ impl Bench {
 #[test]
 fn a_running_sweep_gets_more_trials() {
     let mut bench = Bench::with_sweep(3, 2);
+    let mut leases: Vec<_> = bench.grants().iter().map(|grant| grant.lease).collect();
     bench.extend("a", 2).unwrap();
     let view = bench.core.sweep(SWEEP).unwrap();
     assert_eq!((view.budget, view.spec.search.trials), (5, 3));
     assert_eq!(view.extensions, [ExtensionView { added: 2, trials: 2, decisions: 0 }]);
-    bench.hello(2, "v", 1, 1, &[]);
+    for _ in 0..4 {
+        assert_eq!(bench.sweep_state(), SweepState::Running);
+        bench.train(1, leases.remove(0));
+        leases.extend(bench.grants().iter().map(|grant| grant.lease));
+    }
+    bench.train(1, leases.remove(0));
+    assert_eq!(bench.core.sweep(SWEEP).unwrap().counts.completed, 5);
     bench.check_recovery();
 }
 

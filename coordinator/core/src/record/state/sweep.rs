@@ -332,15 +332,17 @@ impl Sweep {
         added.fold(self.spec.search.trials, u32::saturating_add)
     }
 
-    /// How many trials are chosen now, and how: what the spec says, with what was added. Each
-    /// addition to a search in rounds is a round of its own.
+    /// The trials of each round of a search in rounds. What was added is a round of its own.
+    pub fn rounds(&self) -> impl Iterator<Item = u32> {
+        let SearchSpec { rounds, strategy, .. } = &self.spec.search;
+        let extensions = self.extensions.iter().filter(|_| strategy.has_rounds());
+        rounds.iter().copied().chain(extensions.map(|extended| extended.added))
+    }
+
+    /// How trials are chosen now: what the spec says, with what was added.
     pub fn search(&self) -> SearchSpec {
-        let search = &self.spec.search;
-        let mut rounds = search.rounds.clone();
-        if search.strategy.has_rounds() {
-            rounds.extend(self.extensions.iter().map(|extended| extended.added));
-        }
-        SearchSpec { trials: self.budget(), rounds, ..search.clone() }
+        let (trials, rounds) = (self.budget(), self.rounds().collect());
+        SearchSpec { trials, rounds, ..self.spec.search.clone() }
     }
 
     /// How many trials were sampled.
